@@ -1,0 +1,149 @@
+"""What happened, as the core sees it: frozen, checked once where bytes become events (`schemas/codec.py`), trusted after.
+
+Every event has `event_id` (unique at its producer), `customer_id`, `occurred_at` (UTC ms) and `content` (20 bits that
+tell two contents under one id apart; 0 where nobody computed them). Amounts are integers in minor units.
+`topic` is the class's own: the name under which repeats of an id are recognised.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from msgspec import Struct
+
+TIME_END_MS = 4_102_444_800_000
+"""Times lie in 0 <= ms < 2100-01-01: beyond it is a unit mistake (seconds, microseconds), not a date."""
+
+
+class Line(Struct, frozen=True, gc=False):
+    """One receipt line. `net_amount`: minor units for the whole line, after discounts, >= 0."""
+
+    category: str
+    quantity: int
+    net_amount: int
+    cost: int | None = None  # None: the policy's margin rate decides
+    sku: str | None = None
+
+
+class Purchase(Struct, frozen=True, kw_only=True):
+    """A sale, or a return: a return's amounts are positive and count negative on the return's own day (D2)."""
+
+    name: ClassVar[str] = "Purchase"
+    event_id: str
+    customer_id: str
+    occurred_at: int
+    kind: str  # SALE | RETURN
+    store_id: str
+    channel: str = "store"
+    currency: str
+    lines: tuple[Line, ...]
+    original_event_id: str | None = None
+    coupon_ids: tuple[str, ...] = ()
+    referrer_id: str | None = None
+    employee_id: str | None = None
+    content: int = 0
+
+
+class Complaint(Struct, frozen=True, kw_only=True):
+    """One record in the life of a complaint; its state follows its records by (`occurred_at`, `event_id`)."""
+
+    name: ClassVar[str] = "Complaint"
+    event_id: str
+    customer_id: str
+    occurred_at: int
+    complaint_id: str
+    status: str  # OPENED | UPDATED | RESOLVED | REOPENED
+    severity: int  # 1..5
+    about: str  # PRODUCT | SERVICE | DELIVERY | PRICE | STAFF | OTHER
+    satisfaction: int | None = None  # 1..5, with the remedy
+    compensation: int = 0
+    store_id: str | None = None
+    content: int = 0
+
+
+class Contact(Struct, frozen=True, kw_only=True):
+    """Any other touch between the customer and us. `cost` None: the policy's cost of the channel."""
+
+    name: ClassVar[str] = "Contact"
+    event_id: str
+    customer_id: str
+    occurred_at: int
+    kind: str  # CARE | INQUIRY | VISIT | SURVEY | RECOMMENDATION | REFERRAL | CAMPAIGN | SERVICE | DECLINED
+    direction: str  # IN | OUT
+    channel: str
+    reminder_id: str | None = None
+    score: int | None = None  # 0..10, SURVEY
+    referred_customer_id: str | None = None
+    employee_id: str | None = None
+    cost: int | None = None
+    content: int = 0
+
+
+class Anniversary(Struct, frozen=True, gc=False):
+    name: str
+    date: str  # MM-DD or YYYY-MM-DD
+
+
+class Profile(Struct, frozen=True, kw_only=True):
+    """What the record on `customers` says; the latest by (`occurred_at`, `event_id`) wins."""
+
+    name: ClassVar[str] = "Customer"
+    event_id: str
+    customer_id: str
+    occurred_at: int
+    joined_at: int
+    birthday: str | None = None
+    anniversaries: tuple[Anniversary, ...] = ()
+    consent: dict[str, bool] = {}
+    do_not_contact: bool = False
+    key_account: bool = False
+    employee_id: str | None = None
+    time_zone: str | None = None
+    language: str | None = None
+    acquisition_cost: int = 0
+    preferred_channel: str | None = None
+    merged_into: str | None = None
+    content: int = 0
+
+
+class Referral(Struct, frozen=True, kw_only=True):
+    """Another customer named this one as who brought them; comes by `relay` from that customer's partition."""
+
+    name: ClassVar[str] = "Referral"
+    event_id: str
+    customer_id: str  # the referrer
+    occurred_at: int
+    referred_customer_id: str
+    content: int = 0
+
+
+class Erase(Struct, frozen=True, gc=False):
+    """The null on `customers`: forget this customer. Carries no time of its own."""
+
+    name: ClassVar[str] = "Erase"
+    customer_id: str
+
+
+class Misplaced(Struct, frozen=True, kw_only=True):
+    """A record that came to the wrong partition, on its way by `relay` to the right one: the event and where it lay."""
+
+    name: ClassVar[str] = "Misplaced"
+    event: Purchase | Complaint | Contact | Profile | Erase
+    topic: str  # the original topic: repeats are recognised under it
+    recorded_at: int  # the original record's timestamp, ms
+    customer_id: str
+
+
+class Tick(Struct, frozen=True, kw_only=True):
+    """Stream time of one partition, and what all partitions must agree on."""
+
+    name: ClassVar[str] = "Tick"
+    at: int
+    value_at_share: dict[str, int] = {}
+    policy: str = ""  # name@version#first 8 hex digits of the text's SHA-256; empty: unchanged
+
+
+Dated = Purchase | Complaint | Contact | Profile | Referral
+"""Events that are folded into a customer's history under their own time."""
+
+Event = Dated | Erase | Misplaced | Tick
