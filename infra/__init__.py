@@ -1,0 +1,1 @@
+"""What runs around the system: the local stack, policies, deployment files."""

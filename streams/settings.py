@@ -1,0 +1,277 @@
+"""Every `LOYALTY_*` variable: name, type, default, help. Read once, frozen, handed on as an argument.
+
+Nothing else of the project reads the environment. A secret also comes as `<NAME>_FILE`, the path of a file that
+holds it, and is masked wherever settings are shown.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+from urllib.parse import SplitResult, urlsplit
+
+ERASE_KEY_FILE = "erase.key"
+"""Name of the file in the data folder to which the local stack writes the key for marks of erased ids."""
+
+
+class LoyaltyError(Exception):
+    """An expected failure: told in a line without a traceback, exit 1. The text names place, value, rule, way out."""
+
+
+class UsageError(LoyaltyError):
+    """The command line asks for what cannot be: exit 2."""
+
+
+class SettingError(UsageError):
+    """A setting cannot be used: exit 2."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The settings of one process. `SPECS` has help and default of each; the tests hold both together."""
+
+    kafka: str
+    redis: str = field(repr=False)
+    prefix: str
+    group: str
+    data_dir: Path
+    policy: Path
+    partitions: int
+    metrics: str
+    clock: str
+    schema_registry_url: str
+    erase_key: str = field(repr=False)
+    dedupe_days: int
+    max_ahead_hours: int
+    tick_ms: int
+    batch_records: int
+    due_slice: int
+    cache_customers: int
+    log: str
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None) -> "Settings":
+        """The settings that `environ` (default: the process's own) asks for.
+
+        Raises SettingError with a line for each variable that cannot be used.
+        """
+        environ = os.environ if environ is None else environ
+        values: dict[str, Any] = {}
+        wrong: list[str] = []
+        for spec in SPECS:
+            try:
+                values[spec.field] = spec.read(environ)
+            except SettingError as error:
+                wrong.append(str(error))
+        if wrong:
+            raise SettingError("\n".join(wrong))
+        if not values["erase_key"]:
+            values["erase_key"] = _key_of_local_stack(values["data_dir"])
+        return cls(**values)
+
+    @property
+    def metrics_address(self) -> tuple[str, int]:
+        """Host and port of `/metrics`."""
+        return split_address(self.metrics)
+
+    def shown(self) -> dict[str, str]:
+        """Variable name to value, fit for anybody's eyes: secrets are masked."""
+        return {spec.name: spec.show(getattr(self, spec.field)) for spec in SPECS}
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """`host:port` or `[v6]:port` as a pair. Raises ValueError with what is wrong."""
+    host, colon, port = address.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not colon or not host or not port.isdecimal() or not 0 < int(port) < 65536:
+        raise ValueError("must be host:port with a port of 1..65535")
+    return host, int(port)
+
+
+def _key_of_local_stack(data_dir: Path) -> str:
+    path = data_dir / ERASE_KEY_FILE
+    try:
+        return path.read_text().strip()
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        raise SettingError(
+            f"{path} cannot be read: {error.strerror}; give this user access or set LOYALTY_ERASE_KEY"
+        ) from error
+
+
+def _text(raw: str) -> str:
+    return raw
+
+
+def _addresses(raw: str) -> str:
+    for address in raw.split(","):
+        split_address(address.strip())
+    return ",".join(address.strip() for address in raw.split(","))
+
+
+def _address(raw: str) -> str:
+    split_address(raw)
+    return raw
+
+
+def _redis_url(raw: str) -> str:
+    """`redis://`, `rediss://` and `unix://` as they are; `host:port` becomes `redis://host:port/0`."""
+    if "://" not in raw:
+        split_address(raw)
+        return f"redis://{raw}/0"
+    url = urlsplit(raw)
+    if url.scheme not in ("redis", "rediss", "unix"):
+        raise ValueError("must be redis://host:port/db, rediss://host:port/db, unix://path or host:port")
+    if url.scheme != "unix" and not (url.hostname and url.port):
+        raise ValueError("must name host and port, as in redis://127.0.0.1:6392/0")
+    return raw
+
+
+def _name(raw: str) -> str:
+    if not raw or any(not (c.isalnum() or c in "._-") for c in raw):
+        raise ValueError("must be letters, digits, dot, dash or underscore: it becomes part of names")
+    return raw
+
+
+def _path(raw: str) -> Path:
+    if not raw:
+        raise ValueError("must be a path; leave the variable out for the default")
+    return Path(raw).expanduser()
+
+
+def _url(raw: str) -> str:
+    if raw and urlsplit(raw).scheme not in ("http", "https"):
+        raise ValueError("must be http://… or https://…, or empty for none")
+    return raw.rstrip("/")
+
+
+def _one_of(*choices: str) -> Callable[[str], str]:
+    def parse(raw: str) -> str:
+        if raw not in choices:
+            near = get_close_matches(raw, choices, n=1, cutoff=0.5)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise ValueError(f"must be one of {', '.join(choices)}{hint}")
+        return raw
+
+    return parse
+
+
+def _between(least: int, most: int) -> Callable[[str], int]:
+    def parse(raw: str) -> int:
+        digits = raw.replace("_", "")
+        if not digits.isdecimal() or not least <= int(digits) <= most:
+            raise ValueError(f"must be a whole number of {least}..{most}")
+        return int(digits)
+
+    return parse
+
+
+def _level(raw: str) -> str:
+    return _one_of("DEBUG", "INFO", "WARNING", "ERROR")(raw.upper())
+
+
+def _masked_url(value: str) -> str:
+    """The URL without the password in it."""
+    url: SplitResult = urlsplit(value)
+    if url.password is None:
+        return value
+    return url._replace(netloc=f"{url.username or ''}:***@{url.netloc.rpartition('@')[2]}").geturl()
+
+
+def _masked(value: str) -> str:
+    return "***" if value else ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spec:
+    """One variable. `default` is written as in the environment; `show` masks; `secret` allows `<NAME>_FILE`."""
+
+    field: str
+    parse: Callable[[str], Any]
+    default: str
+    help: str
+    secret: bool = False
+    show: Callable[[Any], str] = str
+
+    @property
+    def name(self) -> str:
+        """The environment variable."""
+        return f"LOYALTY_{self.field.upper()}"
+
+    def read(self, environ: Mapping[str, str]) -> Any:
+        """The value that `environ` asks for, else the default. Raises SettingError."""
+        raw = environ.get(self.name)
+        if self.secret and (path := environ.get(f"{self.name}_FILE")):
+            if raw:
+                raise SettingError(f"{self.name} and {self.name}_FILE are both set: unset one of them")
+            raw = self._from_file(path)
+        raw = self.default if raw is None else raw.strip()
+        try:
+            return self.parse(raw)
+        except ValueError as error:
+            shown = "***" if self.secret else repr(raw)
+            raise SettingError(f"{self.name} is {shown}: {error} (default: {self.default or 'empty'})") from None
+
+    def _from_file(self, path: str) -> str:
+        try:
+            return Path(path).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingError(f"{self.name}_FILE is {path!r}: cannot be read ({error}); give a readable file") from None
+
+
+_SHIPPED_POLICY = Path(__file__).resolve().parent.parent / "infra" / "policy.toml"
+
+SPECS: tuple[Spec, ...] = (
+    Spec(field="kafka", parse=_addresses, default="127.0.0.1:9392", help="Kafka, host:port, several by comma"),
+    Spec(
+        field="redis",
+        parse=_redis_url,
+        default="redis://127.0.0.1:6392/0",
+        help="Redis, redis://host:port/db or host:port",
+        secret=True,
+        show=_masked_url,
+    ),
+    Spec(field="prefix", parse=_name, default="loyalty", help="first part of every Redis key"),
+    Spec(field="group", parse=_name, default="loyalty", help="consumer group of the workers"),
+    Spec(field="data_dir", parse=_path, default=".loyalty", help="where the local stack keeps its data"),
+    Spec(field="policy", parse=_path, default=str(_SHIPPED_POLICY), help="the policy file: tiers, costs, rules"),
+    Spec(field="partitions", parse=_between(1, 10_000), default="12", help="partitions of every input topic"),
+    Spec(field="metrics", parse=_address, default="127.0.0.1:9464", help="where a worker serves /metrics"),
+    Spec(field="clock", parse=_one_of("wall", "data"), default="wall", help="who makes the ticks: wall | data"),
+    Spec(field="schema_registry_url", parse=_url, default="", help="Confluent-style registry; empty: none"),
+    Spec(
+        field="erase_key",
+        parse=_text,
+        default="",
+        help="key of the marks that erased ids leave; the local stack makes one",
+        secret=True,
+        show=_masked,
+    ),
+    Spec(field="dedupe_days", parse=_between(1, 4_000), default="400", help="days for which event ids are kept"),
+    Spec(field="max_ahead_hours", parse=_between(0, 24 * 366), default="26", help="how far ahead an event may be"),
+    Spec(field="tick_ms", parse=_between(10, 3_600_000), default="1000", help="ms between ticks of the wall clock"),
+    Spec(field="batch_records", parse=_between(1, 100_000), default="1000", help="most records in one commit"),
+    Spec(field="due_slice", parse=_between(1, 1_000_000), default="5000", help="most due customers in one commit"),
+    Spec(field="cache_customers", parse=_between(0, 100_000_000), default="200000", help="states kept in memory"),
+    Spec(field="log", parse=_level, default="INFO", help="DEBUG | INFO | WARNING | ERROR"),
+)
+
+
+def unknown_variables(environ: Mapping[str, str]) -> list[str]:
+    """A line for each `LOYALTY_*` variable that is no setting, with the nearest one that is.
+
+    Told by `doctor` and no error: an orchestrator sets variables of its own (`LOYALTY_SERVICE_HOST`).
+    """
+    known = {spec.name for spec in SPECS} | {f"{spec.name}_FILE" for spec in SPECS if spec.secret}
+    lines = []
+    for name in sorted(environ):
+        if name.startswith("LOYALTY_") and name not in known:
+            near = get_close_matches(name, known, n=1)
+            lines.append(f"{name} is no setting" + (f"; did you mean {near[0]}?" if near else ""))
+    return lines
+
+
+assert [f.name for f in fields(Settings)] == [spec.field for spec in SPECS]

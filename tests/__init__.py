@@ -1,0 +1,1 @@
+"""The tests, by what they need: core and wire nothing, live and chaos real servers."""
