@@ -1,0 +1,204 @@
+"""One batch of one partition: events folded in their order, due customers advanced, and what came of it.
+
+`Batch` is the only mutable thing of the core, and lives for one commit. Before an event its customer is advanced
+through the due instants strictly before it; then it is folded and one review made at max(now, occurred_at). After the
+batch each touched customer is advanced to the clock. A customer's own time is exact, so a batch may span many ticks:
+only what a tick carries for all (policy, thresholds) cuts a batch.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Final
+
+from msgspec import Struct
+
+from processors.customer import Customer, apply, newcomer
+from processors.events import Dated, Purchase, Referral
+from processors.history import content_of, id_hash
+from processors.outputs import Output
+from processors.policy import Policy
+from processors.review import advance, review
+from processors.tier import Surroundings
+from processors.value import Figures, figures
+
+DUE_STEPS_MAX: Final = 64
+"""Reviews of one customer in one slice: bounds how long a slice can take; the rest comes with the next."""
+
+_CATCH_UP_MAX: Final = 1_000
+"""Reviews before an event: a window has 365 days to leave and each tier one grace, so more is a fault of ours."""
+
+
+class Told(Struct, frozen=True):
+    """Something to tell: an output of the customer, or a fact for another customer's partition."""
+
+    customer_id: str
+    output: Output | Referral
+
+
+class Erased(Struct, frozen=True, gc=False):
+    """A customer forgotten: events up to `at` (ms) are dropped for ever."""
+
+    customer_id: str
+    at: int
+
+
+class Changes(Struct, frozen=True):
+    """What a batch came to. customers: id to the customer after it (None: erased), only those that changed.
+    figures: of the last review of each; told: ids whose `told` differs from before; outputs in order; counts by name."""
+
+    customers: dict[str, Customer | None]
+    figures: dict[str, Figures]
+    told: tuple[str, ...]
+    outputs: tuple[Told, ...]
+    erased: tuple[Erased, ...]
+    counts: Mapping[str, int]
+
+
+class Batch:
+    """customers: state of every customer the batch may touch, None for those unknown. not_before: erase instants of
+    those unknown. policy and around hold for the whole batch."""
+
+    def __init__(
+        self,
+        customers: Mapping[str, Customer | None],
+        not_before: Mapping[str, int],
+        around: Surroundings,
+        policy: Policy,
+        *,
+        horizon_ms: int,
+    ) -> None:
+        self._before = customers
+        self._now: dict[str, Customer | None] = {}
+        self._not_before = dict(not_before)
+        self._figures: dict[str, Figures] = {}
+        self._around, self._policy, self._horizon_ms = around, policy, horizon_ms
+        self._outputs: list[Told] = []
+        self._erased: list[Erased] = []
+        self.counts: Counter[str] = Counter()
+
+    def _get(self, customer_id: str) -> Customer | None:
+        if customer_id in self._now:
+            return self._now[customer_id]
+        return self._before[customer_id]
+
+    def fold(self, event: Dated, clock: int | None) -> None:
+        """Advance the customer to the event, fold it, review once. A repeat changes nothing (D1).
+
+        clock: stream time when the event's turn came (ms), None before the first tick.
+        Raises `UnknownCurrency`; then nothing has changed.
+        """
+        if type(event) is Purchase and event.currency != self._policy.programme.currency:
+            self._policy.rates.convert(0, event.currency)
+        customer, at = self._get(event.customer_id), event.occurred_at
+        if customer is None:
+            customer = newcomer(event.customer_id, at, self._policy, self._not_before.get(event.customer_id, -1))
+        if at <= customer.history.not_before:
+            self.counts[f"erased:{event.name}"] += 1
+            return
+        if customer.next_review < at:
+            content = content_of(customer.history.seen, id_hash(event.name, event.event_id))
+            if content is None:
+                customer = self._advance(customer, at - 1, _CATCH_UP_MAX)
+        keep_from = 0 if clock is None else clock - self._horizon_ms
+        folded = apply(customer, event, self._policy, keep_from)
+        if folded is customer:
+            self._repeated(customer, event)
+            return
+        self._review(folded, max(folded.now, at))
+        if isinstance(event, Purchase) and event.referrer_id and event.kind == "SALE":
+            self._refer(event)
+
+    def _repeated(self, customer: Customer, event: Dated) -> None:
+        self.counts[f"duplicates:{event.name}"] += 1
+        if content_of(customer.history.seen, id_hash(event.name, event.event_id)) != event.content:
+            self.counts[f"conflicts:{event.name}"] += 1
+
+    def _refer(self, event: Purchase) -> None:
+        """Tell the referrer's partition, which folds it under the same promise; oneself cannot be referred (W1)."""
+        referrer = event.referrer_id
+        if referrer is None or referrer == event.customer_id:
+            return
+        referral = Referral(
+            event_id=event.event_id,
+            customer_id=referrer,
+            occurred_at=event.occurred_at,
+            referred_customer_id=event.customer_id,
+            content=event.content,
+        )
+        self._outputs.append(Told(event.customer_id, referral))
+
+    def _review(self, customer: Customer, now: int) -> None:
+        seen = review(customer, now, self._around, self._policy)
+        self._keep(seen.customer, seen.outputs)
+        self._figures[customer.id] = seen.figures
+
+    def _advance(self, customer: Customer, until: int, steps_max: int) -> Customer:
+        advanced, outputs = advance(customer, until, self._around, self._policy, steps_max=steps_max)
+        if advanced is not customer:
+            self._keep(advanced, outputs)
+            self._figures.pop(customer.id, None)
+        return advanced
+
+    def _keep(self, customer: Customer, outputs: tuple[Output, ...]) -> None:
+        self._now[customer.id] = customer
+        self._outputs.extend(Told(customer.id, output) for output in outputs)
+
+    def erase(self, customer_id: str, clock: int | None) -> None:
+        """Forget the customer (D4): events up to the later of the clock and the customer's own time stay dropped."""
+        customer = self._get(customer_id)
+        until = max(
+            -1 if clock is None else clock,
+            -1 if customer is None else customer.now,
+            self._not_before.get(customer_id, -1),
+        )
+        if until < 0:
+            return
+        self._not_before[customer_id] = until
+        self._now[customer_id] = None
+        self._figures.pop(customer_id, None)
+        self._erased.append(Erased(customer_id, until))
+
+    def settle(self, clock: int | None, due: tuple[str, ...] = ()) -> bool:
+        """Advance the touched customers and the `due` ones to the clock. False: some need another slice."""
+        if clock is None:
+            return True
+        done = True
+        for customer_id in dict.fromkeys((*self._now, *due)):
+            customer = self._get(customer_id)
+            if customer is None or customer.next_review > clock:
+                continue
+            customer = self._advance(customer, clock, DUE_STEPS_MAX)
+            done = done and customer.next_review > clock
+        return done
+
+    def changes(self) -> Changes:
+        """What the batch came to, to be committed as one."""
+        policy = self._policy
+        figs = {}
+        told = []
+        for customer_id, customer in self._now.items():
+            before = self._before.get(customer_id)
+            if customer is not None:
+                held = self._figures.get(customer_id)
+                if held is None:
+                    held = figures(customer.history, policy.calendar.day_of(customer.now), policy.calendar)
+                figs[customer_id] = held
+            if (None if before is None else before.told) != (None if customer is None else customer.told):
+                told.append(customer_id)
+            self._count_tiers(before, customer)
+        return Changes(
+            dict(self._now), figs, tuple(told), tuple(self._outputs), tuple(self._erased), dict(self.counts)
+        )
+
+    def _count_tiers(self, before: Customer | None, after: Customer | None) -> None:
+        held = None if before is None else before.told.tier
+        holds = None if after is None else after.told.tier
+        if held != holds:
+            if held is not None:
+                self.counts[f"customers:{held}"] -= 1
+            if holds is not None:
+                self.counts[f"customers:{holds}"] += 1
+
+

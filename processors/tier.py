@@ -1,0 +1,175 @@
+"""T1-T5: the tier of a customer, from the figures of a review and from what was last told.
+
+T1 up at once, to the highest tier all of whose conditions hold. T2 down after `grace_days` below without a break; a
+review at or above ends the grace. T3 one tier a grace where the policy says so. T4 each change says which condition
+decided, until when the tier keeps by itself, and what the next one asks. T5 its benefits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from msgspec import Struct
+
+from processors.customer import FOREVER, Customer, Told
+from processors.history import WINDOW_DAYS, History, first_leaving_day, within
+from processors.outputs import TierChange, ToNext
+from processors.policy import Policy, Tier
+from processors.value import Figures, figures
+
+SHARE = "min_value_share_rank"
+
+
+class Surroundings(Struct, frozen=True):
+    """What all partitions agree on, carried by the ticks. value_at_share: share of customers (as text) to the least
+    `value_365d` of that top share, minor units."""
+
+    value_at_share: Mapping[str, int] = {}
+
+
+class Step(Struct, frozen=True, gc=False):
+    """One move from tier to tier (ranks, lowest 0)."""
+
+    from_rank: int
+    to_rank: int
+
+
+class Verdict(Struct, frozen=True):
+    """told: what holds from now on. steps: the moves to tell, in order. deadline: when a running grace ends, else None."""
+
+    told: Told
+    steps: tuple[Step, ...]
+    deadline: int | None
+
+
+def need_of(condition: str, need: int | str, around: Surroundings) -> int | None:
+    """The least figure that `condition` asks; None while a top share's threshold is not known yet: then it fails."""
+    return around.value_at_share.get(str(need)) if condition == SHARE else int(need)
+
+
+def have_of(condition: str, figs: Figures) -> int:
+    """The figure that `condition` looks at."""
+    have: int = getattr(figs, "value_365d" if condition == SHARE else condition[4:])
+    return have
+
+
+def holds(condition: str, need: int | str, figs: Figures, around: Surroundings) -> bool:
+    """Whether one named condition of a tier holds."""
+    least = need_of(condition, need, around)
+    return least is not None and have_of(condition, figs) >= least
+
+
+def qualified(tiers: Sequence[Tier], figs: Figures, around: Surroundings) -> int:
+    """The rank of the highest tier all of whose conditions hold (T1). `tiers` lowest first; the first has none."""
+    for rank in range(len(tiers) - 1, 0, -1):
+        if all(holds(name, need, figs, around) for name, need in tiers[rank].conditions):
+            return rank
+    return 0
+
+
+def decide(told: Told, figs: Figures, now: int, around: Surroundings, policy: Policy) -> Verdict:
+    """What a review at `now` makes of the tier (T1-T3). A tier the policy no longer has counts as the lowest."""
+    held = policy.tier_rank(told.tier) or 0
+    reached = qualified(policy.tiers, figs, around)
+    if reached == held and told.below_since is None and told.tier == policy.tiers[held].name:
+        return Verdict(told, (), None)
+    if reached >= held:
+        steps = (Step(held, reached),) if reached > held else ()
+        return Verdict(_now_in(told, policy, reached, now if steps else told.tier_since, None), steps, None)
+    return _below(told, held, reached, now, policy)
+
+
+def _below(told: Told, held: int, reached: int, now: int, policy: Policy) -> Verdict:
+    """Below the current tier: start the grace, let it run, or go down where it has ended (T2, T3)."""
+    rules, steps, since = policy.tier_rules, [], told.below_since
+    tier_since = told.tier_since
+    while reached < held:
+        since = now if since is None else since
+        deadline = policy.calendar.plus_days(since, rules.grace_days)
+        if now < deadline:
+            return Verdict(_now_in(told, policy, held, tier_since, since), tuple(steps), deadline)
+        lower = held - 1 if rules.one_step_down else reached
+        steps.append(Step(held, lower))
+        held, tier_since, since = lower, now, None
+    return Verdict(_now_in(told, policy, held, tier_since, None), tuple(steps), None)
+
+
+def _now_in(told: Told, policy: Policy, rank: int, tier_since: int | None, below_since: int | None) -> Told:
+    return Told(policy.tiers[rank].name, tier_since, below_since)
+
+
+def changes(
+    customer: Customer, history: History, figs: Figures, verdict: Verdict, around: Surroundings, policy: Policy
+) -> tuple[TierChange, ...]:
+    """The outputs of `verdict` (T4, T5), for a review of `customer` with `history` at the instant `customer.now`."""
+    return tuple(_change(customer, history, figs, step, verdict, around, policy) for step in verdict.steps)
+
+
+def _change(  # noqa: PLR0913 - all of a review
+    customer: Customer, history: History, figs: Figures, step: Step, verdict: Verdict, around: Surroundings, policy: Policy
+) -> TierChange:
+    tiers, up = policy.tiers, step.to_rank > step.from_rank
+    code, have, need = _decided(figs, tiers[step.to_rank if up else step.from_rank], up, around)
+    above = tiers[step.to_rank + 1] if step.to_rank + 1 < len(tiers) else None
+    told = Told(tiers[step.to_rank].name, customer.now, verdict.told.below_since)
+    return TierChange(
+        customer_id=customer.id,
+        at=customer.now,
+        policy=policy.label,
+        from_tier=tiers[step.from_rank].name,
+        to_tier=tiers[step.to_rank].name,
+        direction="UP" if up else "DOWN",
+        code=code,
+        have=have,
+        need=need,
+        value_365d=figs.value_365d,
+        currency=policy.programme.currency,
+        keep_until=keep_until(told, history, customer.now, around, policy),
+        next_tier=None if above is None else above.name,
+        to_next=() if above is None else to_next(figs, above, around),
+        benefits=tiers[step.to_rank].benefits,
+    )
+
+
+def _decided(figs: Figures, tier: Tier, up: bool, around: Surroundings) -> tuple[str, int, int]:
+    """(condition, have, need): going up, the tightest condition met; going down, the one missed by the most.
+
+    Tight is by have/need; where they tie, the one named first.
+    """
+    asked = [(name, have_of(name, figs), need_of(name, need, around)) for name, need in tier.conditions]
+    known = [(name, have, need) for name, have, need in asked if need is not None]
+    missed = known if up else [row for row in known if row[1] < row[2]]
+    if not missed:
+        return "policy", 0, 0  # a tier that the policy changed under the customer
+    name, have, need = min(missed, key=lambda row: row[1] / row[2] if row[2] > 0 else 1.0)
+    return name, have, need
+
+
+def to_next(figs: Figures, tier: Tier, around: Surroundings) -> tuple[ToNext, ...]:
+    """What `tier` asks and what the customer has (T4)."""
+    asked = [(name, need_of(name, need, around)) for name, need in tier.conditions]
+    return tuple(ToNext(name, have_of(name, figs), need) for name, need in asked if need is not None)
+
+
+def keep_until(told: Told, history: History, now: int, around: Surroundings, policy: Policy) -> int | None:
+    """The instant at which the tier would be lost if nothing but time happened (T4).
+
+    None: by time alone it would never be (the lowest tier). Steps through the midnights at which facts leave.
+    """
+    rank = policy.tier_rank(told.tier) or 0
+    if rank == 0:
+        return None
+    calendar, since, at = policy.calendar, told.below_since, now
+    for _ in range(WINDOW_DAYS + 2):
+        day = calendar.day_of(at)
+        if qualified(policy.tiers, figures(history, day, calendar), around) >= rank:
+            since = None
+        elif since is None:
+            since = at
+        ends = FOREVER if since is None else calendar.plus_days(since, policy.tier_rules.grace_days)
+        leaving = first_leaving_day(within(history, day), calendar, day)
+        following = FOREVER if leaving is None else calendar.midnight(leaving + WINDOW_DAYS)
+        if ends <= following:
+            return None if ends == FOREVER else ends
+        at = following
+    return None

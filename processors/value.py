@@ -1,0 +1,62 @@
+"""V1: the rolling figures of a customer, derived from the facts alone, exact to the minor unit.
+
+A figure at day d counts the last 365 programme days, d's own included. D2: a return takes back value and margin on its
+own day and counts in `returns_365d`; the sale it belongs to stays a purchase made.
+"""
+
+from __future__ import annotations
+
+from operator import sub
+
+from msgspec import Struct
+
+from processors.days import Calendar
+from processors.history import WINDOW_DAYS, History, unpack_days, within
+from processors.money import half_even
+
+
+class Figures(Struct, frozen=True, kw_only=True, gc=False):
+    """All amounts in minor units of the programme's currency. None: there is no such figure (no purchases to average)."""
+
+    value_365d: int
+    purchases_365d: int
+    returns_365d: int
+    margin_365d: int
+    cost_to_serve_365d: int
+    contribution_365d: int
+    categories_365d: int
+    referrals_365d: int
+    average_order: int | None
+    usual_gap_days: float | None
+
+
+def figures(history: History, day: int, calendar: Calendar) -> Figures:
+    """The figures (V1) of the window that ends on programme day `day`; facts lie on or before it."""
+    facts = within(history, day)
+    first = day - WINDOW_DAYS + 1
+    value, purchases, margin, serve = sum(facts.value), sum(facts.sales), sum(facts.margin), sum(facts.serve)
+    referrals = 0
+    if facts.referred:
+        referrals = sum(calendar.day_of(at) >= first for at in facts.referred.values())
+    return Figures(
+        value_365d=value,
+        purchases_365d=purchases,
+        returns_365d=sum(facts.returns),
+        margin_365d=margin,
+        cost_to_serve_365d=serve,
+        contribution_365d=margin - serve,
+        categories_365d=len(facts.categories),
+        referrals_365d=referrals,
+        average_order=half_even(value, purchases) if purchases else None,
+        usual_gap_days=usual_gap_days(facts.purchase_days),
+    )
+
+
+def usual_gap_days(purchase_days: bytes) -> float | None:
+    """The median gap in days between distinct purchase days, over all of them; None below three."""
+    if len(purchase_days) < 6:  # noqa: PLR2004 - three days of two bytes
+        return None
+    days = unpack_days(purchase_days)
+    gaps = sorted(map(sub, days[1:], days))
+    middle = len(gaps) // 2
+    return float(gaps[middle]) if len(gaps) % 2 else (gaps[middle - 1] + gaps[middle]) / 2

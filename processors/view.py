@@ -1,0 +1,68 @@
+"""The view: what any reader finds in the customer's hash in Redis and on `customer-value`, its fields named once."""
+
+from __future__ import annotations
+
+import json
+from typing import Final
+
+from processors.customer import Customer
+from processors.policy import Policy
+from processors.value import Figures
+
+View = dict[str, str | int | float | None]
+
+INTEGERS: Final = frozenset(
+    "as_of tier_since value_365d purchases_365d returns_365d margin_365d cost_to_serve_365d contribution_365d"
+    " categories_365d referrals_365d average_order first_purchase_at last_purchase_at lifetime_value"
+    " lifetime_purchases open_complaints next_review_at clv value_at_stake network_value last_touch_at holdout".split()
+)
+NUMBERS: Final = frozenset("usual_gap_days p_alive p_no_purchase expected_purchases risk_score".split())
+
+
+def view(customer: Customer, figs: Figures, policy: Policy) -> View:
+    """Fields in a fixed order; amounts in minor units, times ms; None: absent from the hash, null in JSON."""
+    history, told = customer.history, customer.told
+    rank = policy.tier_rank(told.tier)
+    return {
+        "customer_id": customer.id,
+        "as_of": customer.now,
+        "currency": policy.programme.currency,
+        "tier": told.tier,
+        "tier_since": customer.tier_since,
+        "value_365d": figs.value_365d,
+        "purchases_365d": figs.purchases_365d,
+        "returns_365d": figs.returns_365d,
+        "margin_365d": figs.margin_365d,
+        "cost_to_serve_365d": figs.cost_to_serve_365d,
+        "contribution_365d": figs.contribution_365d,
+        "categories_365d": figs.categories_365d,
+        "referrals_365d": figs.referrals_365d,
+        "average_order": figs.average_order,
+        "usual_gap_days": figs.usual_gap_days,
+        "first_purchase_at": history.first_purchase_at,
+        "last_purchase_at": history.last_purchase_at,
+        "lifetime_value": history.lifetime_value,
+        "lifetime_purchases": history.lifetime_purchases,
+        "open_complaints": sum(state.status != "RESOLVED" for state in history.complaints),
+        "next_review_at": customer.next_review,
+        "benefits": _benefits(policy.tiers[rank].benefits if rank is not None else ()),
+        "policy": policy.label,
+    }
+
+
+def _benefits(names: tuple[str, ...]) -> str:
+    return _BENEFITS.get(names) or _BENEFITS.setdefault(names, json.dumps(names, ensure_ascii=False))
+
+
+_BENEFITS: Final[dict[tuple[str, ...], str]] = {}
+
+
+def from_hash(fields: dict[str, str]) -> View:
+    """The view as read back from Redis, numbers as numbers. Absent fields stay absent."""
+    return {name: _value(name, text) for name, text in fields.items()}
+
+
+def _value(name: str, text: str) -> str | int | float:
+    if name in INTEGERS:
+        return int(text)
+    return float(text) if name in NUMBERS else text

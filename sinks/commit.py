@@ -1,0 +1,96 @@
+"""What goes between a partition's loop and the outside: what it loads, what it commits, and the fence.
+
+The fence is where exactly-once lives. A commit names the owner's epoch, the commit number and the positions it started
+from; `commit.lua` writes all of it or nothing, and answers a repeat with "already".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+
+from msgspec import Struct
+
+from processors.customer import Customer
+from processors.view import View
+
+
+class Fence(Struct, frozen=True, kw_only=True):
+    """What Redis holds of a partition's progress.
+
+    epoch: of the owner; seq: number of the last commit; clock: last applied tick (ms), None before the first;
+    policy: key of the policy in force, "" before the first commit; shares: thresholds last carried by a tick;
+    positions: topic to next fetch position; erased: how many erase marks there are.
+    """
+
+    epoch: int
+    seq: int = 0
+    clock: int | None = None
+    policy: str = ""
+    shares: Mapping[str, int] = {}
+    positions: Mapping[str, int] = {}
+    erased: int = 0
+
+
+class Load(Struct, frozen=True):
+    """Asks for states. ids: customers named by events. due_until: also those due up to this instant (ms), at most
+    `due_limit` of them, earliest first; None: none."""
+
+    ids: tuple[str, ...]
+    due_until: int | None = None
+    due_limit: int = 0
+
+
+class Loaded(Struct, frozen=True):
+    """customers: state of each id asked for and of each due one, None for the unknown. due: ids due, earliest first;
+    complete: no more are due than these. not_before: erase instants (ms) of the unknown ones that have one."""
+
+    customers: Mapping[str, Customer | None]
+    due: tuple[str, ...] = ()
+    complete: bool = True
+    not_before: Mapping[str, int] = {}
+
+
+class Record(Struct, frozen=True):
+    """A Kafka record that leaves by the outbox, ready made; key None only where the topic has none."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...] = ()
+    customer_id: str | None = None  # decides the partition; None: the outbox's own partition
+
+
+class Write(Struct, frozen=True):
+    """One customer's new state, view and due instant (ms)."""
+
+    customer: Customer
+    view: View
+
+
+class Commit(Struct, frozen=True, kw_only=True):
+    """All that one batch changes, all or nothing: numbered `seq` = the fence's + 1."""
+
+    partition: int
+    epoch: int
+    seq: int
+    positions_from: Mapping[str, int]
+    positions_to: Mapping[str, int]
+    clock: int | None
+    policy: str
+    shares: Mapping[str, int]
+    writes: tuple[Write, ...]
+    erased: Mapping[str, int]  # customer id -> instant up to which its events are dropped
+    outbox: tuple[Record, ...]
+    counts: Mapping[str, int]
+    all_due: bool = False  # a new policy: every customer of the partition is due now
+    records: int = 0  # how many input records it covers, for the metrics
+    first_at: int | None = None  # Kafka timestamp (ms) of the earliest of them
+
+
+class Answer(Enum):
+    """What the commit script says. FENCED: another owner, or the fence is not where this commit started from."""
+
+    DONE = "done"
+    ALREADY = "already"
+    FENCED = "fenced"
