@@ -34,11 +34,12 @@ class Calendar:
             self._zone = ZoneInfo(zone)
         except (KeyError, ValueError, OSError):
             # OSError: a folder of the database ("America"), or a name too long for a file.
-            raise ValueError(f"{zone!r} is no time zone of the IANA database; "
-                             "write one as in \"America/New_York\" or \"UTC\"") from None
+            raise ValueError(
+                f'{zone!r} is no time zone of the IANA database; write one as in "America/New_York" or "UTC"'
+            ) from None
         self.zone = zone
-        self._offsets: dict[int, int] = {}      # UTC day -> offset in ms, only where it holds all day
-        self._midnights: dict[int, int] = {}    # programme day -> UTC ms
+        self._offsets: dict[int, int] = {}  # UTC day -> offset in ms, only where it holds all day
+        self._midnights: dict[int, int] = {}  # programme day -> UTC ms
 
     def __repr__(self) -> str:
         return f"Calendar({self.zone!r})"

@@ -29,10 +29,7 @@ _WITHDRAWN = {0: "BYR", 2: "ANG BGN CUC HRK LTL LVL MRO SLL STD VEF ZWL"}
 #: ISO 4217 alphabetic code -> number of decimals of its minor unit: every code in use that has one, and those withdrawn
 #: since 2014. Metals, funds of the IMF and test codes have no minor unit, so that nothing can be counted in them.
 EXPONENTS: Mapping[str, int] = {
-    code: decimals
-    for table in (_WITHDRAWN, _IN_USE)
-    for decimals, codes in table.items()
-    for code in codes.split()
+    code: decimals for table in (_WITHDRAWN, _IN_USE) for decimals, codes in table.items() for code in codes.split()
 }
 
 
@@ -41,8 +38,11 @@ class UnknownCurrency(ValueError):
 
     def __init__(self, currency: str, programme: str) -> None:
         known = currency in EXPONENTS
-        way_out = (f"add {currency} = <{programme} for one {currency}> there and retry the record" if known else
-                   f"{currency!r} is no ISO 4217 code with a minor unit; the sender must correct it")
+        way_out = (
+            f"add {currency} = <{programme} for one {currency}> there and retry the record"
+            if known
+            else f"{currency!r} is no ISO 4217 code with a minor unit; the sender must correct it"
+        )
         super().__init__(f"[currencies] rates has no entry for {currency}; {way_out}")
         self.currency = currency
 
@@ -55,7 +55,7 @@ class Rate(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, written: str | int | Decimal | Fraction) -> Rate:
-        """The rate as written: `Rate.of("0.30")` is 3/10. ValueError for what is no finite number, TypeError for floats."""
+        """The rate as written: `Rate.of("0.30")` is 3/10. ValueError if not finite, TypeError for floats."""
         if isinstance(written, float):
             raise TypeError(f"{written!r} is a binary float; give the decimal as written")
         try:
@@ -129,6 +129,6 @@ class Rates:
 def major(amount_minor: int, currency: str) -> str:
     """An amount for people, in major units: `major(61200, "USD")` is "612.00 USD"."""
     exponent = EXPONENTS[currency]
-    whole, part = divmod(abs(amount_minor), 10 ** exponent)
+    whole, part = divmod(abs(amount_minor), 10**exponent)
     sign = "-" if amount_minor < 0 else ""
     return f"{sign}{whole}.{part:0{exponent}d} {currency}" if exponent else f"{sign}{whole} {currency}"

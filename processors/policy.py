@@ -1,0 +1,260 @@
+"""The policy: every number a rule depends on, validated once, frozen, told with all its problems at once.
+
+`load_policy(text)` reads it; nothing else makes one. What a policy is called in outputs is its label, name@version; a
+tick names its key, which also has the first 8 hex digits of the text's SHA-256.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from decimal import Decimal, InvalidOperation
+from fractions import Fraction
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from processors import strict
+from processors.days import Calendar
+from processors.money import Rate, Rates
+from processors.sections import (
+    CONDITIONS,
+    SHARE,
+    Care,
+    CareRules,
+    Club,
+    Clv,
+    Complaints,
+    Costs,
+    Currencies,
+    Feasts,
+    Grade,
+    Loyalty,
+    Margin,
+    Programme,
+    Risk,
+    Segment,
+    Tier,
+    TierRules,
+)
+from processors.strict import BAD, Contradiction, Problem
+from processors.toml_lines import Path, line_of, lines
+
+__all__ = ["Policy", "PolicyError", "Tier", "load_policy"]
+
+
+class PolicyError(ValueError):
+    """A policy that can't be used. `problems`: one sentence each, with file, line, place, value, rule and way out."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class Document(Struct, frozen=True):
+    """The tables of the file, by their names in it."""
+
+    programme: Annotated[Programme, Meta(description="a table [programme] with name, version and currency")]
+    tiers: Annotated[tuple[Tier, ...], Meta(description="a list of [[tiers]], lowest first")]
+    tier_rules: TierRules = TierRules()
+    club: Club | None = None
+    margin: Margin = Margin()
+    costs: Costs = Costs()
+    clv: Clv = Clv()
+    risk: Risk = Risk()
+    loyalty: Loyalty = Loyalty()
+    complaints: Complaints = Complaints()
+    care_rules: CareRules = CareRules()
+    care: tuple[Care, ...] = ()
+    segments: tuple[Segment, ...] = ()
+    calendar: Feasts = Feasts()
+    currencies: Currencies = Currencies()
+    grades: tuple[Grade, ...] = ()
+
+
+class Policy(Struct, frozen=True, kw_only=True):
+    """A validated policy. The tables of the file under their own names, but [calendar], which is `feasts` here.
+
+    label: name@version. key: name@version# and the first 8 hex digits of the SHA-256 of `text` in UTF-8.
+    calendar: the programme's days. rates: other currencies in the programme's. ranks: tier name -> rank, lowest 0.
+    """
+
+    programme: Programme
+    tiers: tuple[Tier, ...]
+    tier_rules: TierRules
+    club: Club | None
+    margin: Margin
+    costs: Costs
+    clv: Clv
+    risk: Risk
+    loyalty: Loyalty
+    complaints: Complaints
+    care_rules: CareRules
+    care: tuple[Care, ...]
+    segments: tuple[Segment, ...]
+    feasts: Feasts
+    currencies: Currencies
+    grades: tuple[Grade, ...]
+    text: str
+    label: str
+    key: str
+    calendar: Calendar
+    rates: Rates
+    ranks: Mapping[str, int]
+
+    def tier_rank(self, name: str) -> int | None:
+        """The rank of a tier, lowest 0; None for one that this policy does not have."""
+        return self.ranks.get(name)
+
+
+def load_policy(text: str, file: str = "policy.toml") -> Policy:
+    """The policy that `text` (TOML) holds.
+
+    PolicyError with every problem at once, each as `file:line: place value rule way out`.
+    """
+    try:
+        table = tomllib.loads(text, parse_float=_as_written)
+    except tomllib.TOMLDecodeError as error:
+        raise PolicyError([_syntax(text, file, str(error))]) from None
+    except (ValueError, RecursionError) as error:
+        # A date that isn't one, an integer of thousands of digits, nesting without end: TOML in form only.
+        raise PolicyError([f"{file}:1: is no policy: {error}"]) from None
+    problems: list[Problem] = []
+    document = strict.read(Document, table, (), problems)
+    if document is BAD:
+        tiers = _tiers_alone(table)
+        problems += [Problem(path, words) for path, words in _ladder(tiers)] if tiers else []
+    else:
+        problems += [Problem(path, words) for path, words in _across(document) if not _touched(path, problems)]
+    if problems:
+        where = lines(text)
+        told = sorted(problems, key=lambda problem: line_of(problem.path, where))
+        raise PolicyError([f"{file}:{line_of(one.path, where)}: {strict.place(one.path)} {one.text}" for one in told])
+    return _policy(document, text)
+
+
+def _policy(document: Document, text: str) -> Policy:
+    programme = document.programme
+    label = f"{programme.name}@{programme.version}"
+    same = {name: getattr(document, name) for name in Document.__struct_fields__ if name != "calendar"}
+    return Policy(
+        **same,
+        feasts=document.calendar,
+        text=text,
+        label=label,
+        key=f"{label}#{hashlib.sha256(text.encode()).hexdigest()[:8]}",
+        calendar=Calendar(programme.time_zone),
+        rates=Rates(programme.currency, document.currencies.rates),
+        ranks={tier.name: rank for rank, tier in enumerate(document.tiers)},
+    )
+
+
+def _as_written(number: str) -> Decimal:
+    """A TOML float, exact. One whose exponent no decimal can hold is refused like any other infinite number."""
+    try:
+        return Decimal(number)
+    except InvalidOperation:
+        return Decimal("Infinity")
+
+
+def _syntax(text: str, file: str, message: str) -> str:
+    """tomllib's complaint, its line in front: "Expected '=' after a key … (at line 3, column 5)"."""
+    found = re.search(r" \(at line (\d+), column (\d+)\)$", message)
+    if found is None:
+        what = message.removesuffix(" (at end of document)")
+        return f"{file}:{text.count(chr(10)) + 1}: is no TOML: {what}, at the end of the file"
+    return f"{file}:{found.group(1)}: is no TOML: {message[: found.start()]}, at column {found.group(2)}"
+
+
+def _touched(path: Path, problems: list[Problem]) -> bool:
+    """Whether a problem has been told within the entry at `path`: what contradicts it may then be its echo."""
+    return any(problem.path[: len(path)] == path for problem in problems)
+
+
+def _tiers_alone(table: Mapping[str, object]) -> tuple[Tier, ...]:
+    """The tiers of a document that is broken elsewhere; none if a tier is broken too."""
+    unheard: list[Problem] = []
+    tiers: tuple[Tier, ...] = strict.value(tuple[Tier, ...], table.get("tiers", []), ("tiers",), unheard)
+    return () if unheard else tiers
+
+
+def _across(document: Document) -> Iterator[Contradiction]:
+    """What contradicts itself between tables."""
+    yield from _ladder(document.tiers)
+    names = [tier.name for tier in document.tiers]
+    if document.club is not None and document.club.floor_tier not in names:
+        yield (
+            ("club", "floor_tier"),
+            f'is "{document.club.floor_tier}": '
+            + strict.unknown(document.club.floor_tier, names, "tier").removeprefix("is "),
+        )
+    for place, care in enumerate(document.care):
+        for index, tier in enumerate(care.tiers or ()):
+            if tier not in names:
+                yield (
+                    ("care", place, "tiers", index),
+                    f'is "{tier}": ' + strict.unknown(tier, names, "tier").removeprefix("is "),
+                )
+    yield from _twice("care", [care.kind for care in document.care], "kind")
+    yield from _twice("segments", [segment.name for segment in document.segments], "name")
+    yield from _twice("grades", [grade.name for grade in document.grades], "name")
+    programme = document.programme.currency
+    if document.currencies.rates.get(programme) not in (None, Rate(1, 1)):
+        yield ("currencies", "rates", programme), "is the programme's own currency, which is worth 1; leave it out"
+
+
+def _ladder(tiers: tuple[Tier, ...]) -> Iterator[Contradiction]:
+    """Tiers go lowest first, each name once; the first has no conditions, each other has some."""
+    if not tiers:
+        yield ("tiers",), "is empty: there must be at least one [[tiers]] with a name"
+        return
+    yield from _twice("tiers", [tier.name for tier in tiers], "name")
+    if tiers[0].conditions:
+        yield (
+            ("tiers", 0, tiers[0].conditions[0][0]),
+            (
+                f'is a condition of the first tier, "{tiers[0].name}": who meets none must have a tier too; '
+                "put one without conditions before it"
+            ),
+        )
+    for place, tier in enumerate(tiers[1:], start=1):
+        if not tier.conditions:
+            yield (
+                ("tiers", place),
+                (
+                    f'("{tier.name}") has no condition, so that everybody would have it and nobody a '
+                    f"lower one; give it one of {', '.join(CONDITIONS)}"
+                ),
+            )
+            continue
+        for lower in range(place - 1, 0, -1):
+            if tiers[lower].conditions and _implied(tier, tiers[lower]):
+                yield (
+                    ("tiers", place),
+                    (
+                        f'("{tier.name}") asks for no more than tiers[{lower}] ("{tiers[lower].name}") '
+                        "does, so that nobody would ever have that; list the tiers lowest first"
+                    ),
+                )
+                break
+
+
+def _implied(higher: Tier, lower: Tier) -> bool:
+    """Whether everybody who qualifies for `lower` qualifies for `higher` as well."""
+    below = dict(lower.conditions)
+    return all(name in below and _at_least(name, below[name], need) for name, need in higher.conditions)
+
+
+def _at_least(name: str, strong: int | str, weak: int | str) -> bool:
+    if name == SHARE:  # a smaller share of customers is harder to reach
+        return Fraction(strong) <= Fraction(weak)
+    return int(strong) >= int(weak)
+
+
+def _twice(table: str, names: list[str], key: str) -> Iterator[Contradiction]:
+    for place, name in enumerate(names):
+        if name in names[:place]:
+            first = names.index(name)
+            yield (table, place, key), f'is "{name}", as {table}[{first}] is: each needs a name of its own'
