@@ -1,0 +1,67 @@
+"""From a code and its numbers to a sentence. Rules emit codes; a language is a TOML text that is handed in.
+
+`texts/<language>.toml` has the tables `reason` and `missing` (by a tier's condition) and `plain` (by any other code).
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from string import Formatter
+
+from processors.money import major
+
+_MONEY = frozenset({"min_value_365d", "min_margin_365d", "min_contribution_365d", "min_value_share_rank"})
+_TABLES = ("reason", "missing", "plain")
+
+
+class Wording:
+    """The sentences of one language. ValueError for a text that is no such table."""
+
+    def __init__(self, text: str, language: str) -> None:
+        self.language = language
+        try:
+            self._tables: Mapping[str, Mapping[str, str]] = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise ValueError(f"texts/{language}.toml: is no TOML: {error}") from None
+        for table in _TABLES:
+            if not isinstance(self._tables.get(table), dict):
+                raise ValueError(f"texts/{language}.toml: [{table}] is missing; en.toml shows what there must be")
+
+    def tier_reason(self, direction: str, tier_needed: str, code: str, have: int, need: int, currency: str) -> str:  # noqa: PLR0913, PLR0917 - the facts of a reason
+        """Why a tier was won (UP: the condition met) or lost (DOWN: the one missed), in one sentence.
+
+        `tier_needed`: the tier whose condition `code` is. Amounts in minor units of `currency`.
+        """
+        assert direction in ("UP", "DOWN"), direction
+        return self._say(
+            "reason", code, tier=tier_needed, have=_shown(code, have, currency), need=_shown(code, need, currency)
+        )
+
+    def to_next(self, tier: str, code: str, have: int, need: int, currency: str) -> str | None:
+        """What is still missing for `tier` by its condition `code`; None where it holds already."""
+        if have >= need:
+            return None
+        return self._say("missing", code, tier=tier, missing=_shown(code, need - have, currency))
+
+    def plain(self, code: str, **numbers: object) -> str:
+        """The sentence of any other code."""
+        return self._say("plain", code, **numbers)
+
+    def forms(self) -> dict[str, frozenset[str]]:
+        """Every sentence (`table.code`) with the names of what it takes: the same in every language, a test holds."""
+        return {
+            f"{table}.{code}": frozenset(name for _, name, _, _ in Formatter().parse(sentence) if name)
+            for table in _TABLES
+            for code, sentence in self._tables[table].items()
+        }
+
+    def _say(self, table: str, code: str, **values: object) -> str:
+        sentence = self._tables[table].get(code)
+        if sentence is None:
+            raise KeyError(f"texts/{self.language}.toml: [{table}] has no {code}")
+        return sentence.format(**values)
+
+
+def _shown(code: str, number: int, currency: str) -> str:
+    return major(number, currency) if code in _MONEY else str(number)
