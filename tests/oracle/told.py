@@ -1,0 +1,173 @@
+"""What a customer is told, by brute force: every instant at which anything can change is looked at.
+
+Those are: each event, each programme midnight, each end of a grace. The customer's own `now` is the instant of the
+last look. The log is the customer's events in the order in which they are folded, and ticks (`{"topic": "ticks",
+"at": ms}`) where the clock moved: with events in order of time the ticks change nothing but how far time has come.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from tests.oracle import dates
+from tests.oracle.facts import Event, Facts, Policy
+
+
+class Change(NamedTuple):
+    at: int
+    from_tier: str
+    to_tier: str
+    value_365d: int
+
+
+def qualified(
+    facts: Facts, now: int, policy: Policy, shares: dict[str, int] | None = None
+) -> int:
+    """Number of the highest tier all of whose conditions hold; the lowest has none."""
+    best = 0
+    for number, tier in enumerate(policy["tiers"]):
+        needs = {name: need for name, need in tier.items() if name.startswith("min_")}
+        if all(
+            holds(facts, now, name, need, shares or {}) for name, need in needs.items()
+        ):
+            best = number
+    return best
+
+
+def holds(facts: Facts, now: int, name: str, need: Any, shares: dict[str, int]) -> bool:
+    if name == "min_value_share_rank":
+        return str(need) in shares and facts.value_365d(now) >= shares[str(need)]
+    return facts.figure(name.removeprefix("min_"), now) >= int(need)
+
+
+class Life:
+    """One customer from the first event on."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+        self.facts = Facts(policy)
+        rules = policy.get("tier_rules", {})
+        self.grace_days: int = rules.get("grace_days", 30)
+        self.one_step_down: bool = rules.get("one_step_down", False)
+        self.now: int | None = None
+        self.tier = 0
+        self.tier_since = 0
+        self.below_since: int | None = None
+        self.shares: dict[str, int] = {}
+        self.changes: list[Change] = []
+
+    def take(self, event: Event) -> None:
+        """The next of the log: first all that happens by time alone before it, then the event, then one look."""
+        if event["topic"] == "ticks":
+            self.until(event["at"])
+            return
+        at: int = event["occurred_at"]
+        if self.now is None:
+            self.now = self.tier_since = at
+        self.pass_time(at - 1)
+        if self.facts.fold(event):
+            self.now = max(self.now, at)
+            self.look()
+
+    def until(self, clock: int) -> None:
+        """Time passes up to and with this instant."""
+        if self.now is not None and clock > self.now:
+            self.pass_time(clock)
+
+    def pass_time(self, last: int) -> None:
+        """Look at each instant in (now, last] at which time alone can change anything."""
+        while (at := self.next_instant()) <= last:
+            self.now = at
+            self.look()
+
+    def next_instant(self) -> int:
+        """The next programme midnight, or the end of the grace if that comes first."""
+        assert self.now is not None
+        today = dates.day(self.now, self.facts.zone)
+        midnights = (dates.midnight(today + n, self.facts.zone) for n in (1, 2))
+        instants = [at for at in (*midnights, self.grace_end()) if at > self.now]
+        return min(instants)
+
+    def grace_end(self) -> int:
+        if self.below_since is None:
+            return dates.NEVER_MS
+        return dates.same_local_time(self.below_since, self.grace_days, self.facts.zone)
+
+    def look(self) -> None:
+        """Up at once; down when below without a break for the whole grace."""
+        assert self.now is not None
+        fits = qualified(self.facts, self.now, self.policy, self.shares)
+        if fits > self.tier:
+            self.move(fits)
+        if fits == self.tier:
+            self.below_since = None
+            return
+        if self.below_since is None:
+            self.below_since = self.now
+        while self.tier > fits and self.grace_end() <= self.now:
+            self.move(self.tier - 1 if self.one_step_down else fits)
+            self.below_since = self.now if self.tier > fits else None
+
+    def move(self, tier: int) -> None:
+        assert self.now is not None
+        names = [t["name"] for t in self.policy["tiers"]]
+        self.changes.append(
+            Change(
+                self.now, names[self.tier], names[tier], self.facts.value_365d(self.now)
+            )
+        )
+        self.tier, self.tier_since = tier, self.now
+
+    def next_review(self) -> int:
+        """The earliest instant after `now` at which a figure or the tier could change by time alone."""
+        assert self.now is not None
+        return min(self.facts.next_leaving(self.now), self.grace_end())
+
+    def keep_until(self) -> int | None:
+        """When the tier is lost if nothing but time passes; None for a tier that time does not take."""
+        later = Life.__new__(Life)
+        later.__dict__.update(self.__dict__)
+        later.changes = []
+        while not later.changes:
+            at = later.next_review()
+            if at >= dates.NEVER_MS:
+                return None
+            later.now = at
+            later.look()
+        return later.changes[0].at
+
+    def view(self, clock: int) -> dict[str, Any]:
+        """The fields of the view that these rules fill, at the clock (never before the customer's own `now`)."""
+        self.until(clock)
+        assert self.now is not None
+        programme, tier = self.policy["programme"], self.policy["tiers"][self.tier]
+        at = self.now = max(self.now, clock)
+        return {
+            "as_of": at,
+            "currency": programme["currency"],
+            "tier": tier["name"],
+            "tier_since": self.tier_since,
+            **self.facts.view(at),
+            "next_review_at": self.next_review(),
+            "benefits": list(tier.get("benefits", [])),
+        }
+
+
+def life(log: Iterable[Event], policy: Policy, until_ms: int | None = None) -> Life:
+    """The customer after the log, and after time has passed up to and with `until_ms`."""
+    one = Life(policy)
+    for event in log:
+        one.take(event)
+    if until_ms is not None:
+        one.until(until_ms)
+    return one
+
+
+def tiers(
+    history: Iterable[Event], policy: Policy, until_ms: int
+) -> list[tuple[int, str, str]]:
+    """The tier history: (instant, from, to). `history`: one customer's events, in order of time."""
+    return [
+        (c.at, c.from_tier, c.to_tier) for c in life(history, policy, until_ms).changes
+    ]
