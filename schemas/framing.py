@@ -8,9 +8,8 @@ The first is written: it needs no further server. The second is read where a reg
 
 from __future__ import annotations
 
-from schemas import library
+from schemas import library, topics
 from schemas.errors import BrokenAvro, ConfluentFramed, Oversize, UnknownSchema
-from schemas.topics import RECORD_BYTES_MAX
 
 SINGLE_OBJECT = b"\xc3\x01"
 HEADER_BYTES = 10
@@ -28,7 +27,7 @@ def unframe(topic: str, value: bytes) -> tuple[library.Schema, bytes]:
 
     Raises Oversize, ConfluentFramed, UnknownSchema, BrokenAvro.
     """
-    check_size(value)
+    check_size(topic, value)
     if value[:2] == SINGLE_OBJECT and len(value) >= HEADER_BYTES:
         mark = value[2:HEADER_BYTES]
         schema = library.by_fingerprint(topic).get(mark)
@@ -38,10 +37,11 @@ def unframe(topic: str, value: bytes) -> tuple[library.Schema, bytes]:
     raise _unframed(topic, value)
 
 
-def check_size(value: bytes) -> None:
+def check_size(topic: str, value: bytes) -> None:
     """Raises Oversize."""
-    if len(value) > RECORD_BYTES_MAX:
-        raise Oversize(f"the value has {len(value):,} bytes: at most {RECORD_BYTES_MAX:,}; split it into several records")
+    size_max = topics.bytes_max(topic)
+    if len(value) > size_max:
+        raise Oversize(f"the value has {len(value):,} bytes: at most {size_max:,}; split it into several records")
 
 
 def _unknown(topic: str, mark: bytes) -> str:

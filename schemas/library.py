@@ -27,12 +27,18 @@ def canonical_fingerprint(schema: Schema) -> bytes:
 
 
 @cache
-def source(topic: str) -> Schema:
+def text(topic: str) -> str:
     """The newest schema of `topic` as its file says it. KeyError: no such topic; LookupError: it has no schema."""
     stem = topics.TOPICS[topic].schema
     if stem is None:
         raise LookupError(f"{topic} carries other topics' records as they came: it has no schema of its own")
-    loaded: Schema = json.loads((HERE / f"{stem}.avsc").read_text(encoding="utf-8"))
+    return (HERE / f"{stem}.avsc").read_text(encoding="utf-8")
+
+
+@cache
+def source(topic: str) -> Schema:
+    """`text` as JSON."""
+    loaded: Schema = json.loads(text(topic))
     return loaded
 
 

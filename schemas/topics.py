@@ -107,3 +107,8 @@ TOPICS: MappingProxyType[str, Topic] = MappingProxyType(
 
 INPUTS: tuple[str, ...] = (PURCHASES, COMPLAINTS, CONTACTS, CUSTOMERS, RELAY, TICKS)
 """What the loop reads, in the order that decides between records of one instant: ticks come last."""
+
+
+def bytes_max(topic: str) -> int:
+    """The largest value that `topic` takes: twice as much where an original record travels whole."""
+    return int(TOPICS[topic].config()["max.message.bytes"])

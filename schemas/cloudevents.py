@@ -1,0 +1,52 @@
+"""Headers of what is published, as in CloudEvents' Kafka binding, binary mode: the value stays plain Avro.
+
+What a reader may filter by (`tier`, `level`, `kind`, `holdout`) rides beside them, so that it can skip without decoding.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from schemas import library
+
+Headers = tuple[tuple[str, bytes], ...]
+
+CONTENT_TYPE = b"application/avro"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def rfc3339(at: int) -> str:
+    """UTC milliseconds as CloudEvents writes times.
+
+    >>> rfc3339(1_490_000_123_456)
+    '2017-03-20T08:55:23.456Z'
+    """
+    instant = _EPOCH + timedelta(milliseconds=at)
+    return instant.strftime("%Y-%m-%dT%H:%M:%S.") + f"{at % 1000:03d}Z"
+
+
+def type_of(topic: str) -> str:
+    """The event's type: the full name of its Avro record.
+
+    >>> type_of("tier-changes")
+    'loyalty.v1.TierChange'
+    """
+    schema = library.source(topic)
+    return f"{schema['namespace']}.{schema['name']}"
+
+
+def headers(topic: str, partition: int, event_id: str, at: int, **filters: str | bool | None) -> Headers:
+    """Headers of one output. at: ms. filters: by name, as text; None is left out, booleans are true or false."""
+    fixed = (
+        ("ce_specversion", b"1.0"),
+        ("ce_id", event_id.encode()),
+        ("ce_source", b"loyalty/%d" % partition),
+        ("ce_type", type_of(topic).encode()),
+        ("ce_time", rfc3339(at).encode()),
+        ("content-type", CONTENT_TYPE),
+    )
+    return fixed + tuple((name, _text(value)) for name, value in filters.items() if value is not None)
+
+
+def _text(value: str | bool) -> bytes:
+    return (str(value).lower() if isinstance(value, bool) else value).encode()

@@ -1,0 +1,301 @@
+"""Bytes to events, outputs to bytes.
+
+`decode` is the one door through which a record becomes an event: framing, Avro, and the contract's rules
+(`schemas/contract.py`) are checked there, once. What fails is a `BadRecord`, which becomes a dead letter.
+`read` and `write` are the plain way, by dictionaries, for everything off the hot path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from io import BytesIO
+from typing import Any, cast
+from zlib import crc32
+
+from fastavro import schemaless_reader, schemaless_writer
+from msgspec import Struct, to_builtins
+
+from processors.events import (
+    Anniversary,
+    Complaint,
+    Contact,
+    Dated,
+    Erase,
+    Event,
+    Line,
+    Misplaced,
+    Profile,
+    Purchase,
+    Referral,
+    Tick,
+)
+from schemas import contract, framing, library, topics
+from schemas.conform import misfit
+from schemas.errors import BadField, BadKey, BadRecord, BrokenAvro, ConfluentFramed, Oversize, UnknownSchema
+from schemas.explain import broken_at
+from schemas.reader import CONTENT_MASK, FAILURES, reader
+
+__all__ = [
+    "BadField",
+    "BadKey",
+    "BadRecord",
+    "BrokenAvro",
+    "ConfluentFramed",
+    "Oversize",
+    "UnknownSchema",
+    "decode",
+    "decoder",
+    "encode_event",
+    "encode_output",
+    "encode_reroute",
+    "read",
+    "write",
+]
+
+Decoder = Callable[[bytes | None, bytes | None], Event]
+
+
+class Relayed(Struct, frozen=True, kw_only=True):
+    """A record of `relay` as it lies there; `Misplaced` or `Referral` is what the core gets of it."""
+
+    event_id: str
+    kind: str  # REROUTED | REFERRAL
+    customer_id: str
+    occurred_at: int
+    topic: str
+    partition: int
+    offset: int
+    recorded_at: int
+    key: bytes | None
+    record: bytes | None
+    referred_customer_id: str | None
+
+
+_TARGETS: dict[str, dict[str, type]] = {
+    topics.PURCHASES: {"Purchase": Purchase, "Line": Line},
+    topics.COMPLAINTS: {"Complaint": Complaint},
+    topics.CONTACTS: {"Contact": Contact},
+    topics.CUSTOMERS: {"Customer": Profile, "Anniversary": Anniversary},
+    topics.TICKS: {"Tick": Tick},
+    topics.RELAY: {"Relay": Relayed},
+}
+_REROUTED_FROM = tuple(topic for topic in topics.INPUTS if topic not in (topics.RELAY, topics.TICKS))
+
+
+# ---- bytes to events
+
+
+def decode(topic: str, value: bytes | None, key: bytes | None) -> Event:
+    """The event in a record of an input topic. `content` is 20 bits of the body's CRC-32.
+
+    A null on `customers` is an Erase of the customer in `key`. Raises BadRecord; KeyError: not an input topic.
+    """
+    return _DECODERS[topic](value, key)
+
+
+def decoder(topic: str) -> Decoder:
+    """`decode` for one topic, without the look-up: for loops over many records."""
+    return _DECODERS[topic]
+
+
+def _reader(topic: str) -> Decoder:
+    head, size_max, skip = framing.header(topic), topics.bytes_max(topic), framing.HEADER_BYTES
+    take = reader(library.source(topic), _TARGETS[topic], contract.RULES[topic])
+
+    def decode_one(value: bytes | None, key: bytes | None) -> Event:
+        if value is None:
+            raise BrokenAvro(f"the value is null: on {topic} that means nothing; only customers takes a null, to erase")
+        if value[:skip] == head and len(value) <= size_max:
+            body = value[skip:]
+        else:
+            body = _renewed(topic, value)
+        try:
+            return cast(Event, take(body))
+        except BadField as error:
+            raise _broken(topic, body) or error from None
+        except FAILURES as error:
+            raise _broken(topic, body) or BrokenAvro(str(error)) from None
+
+    return decode_one
+
+
+def _broken(topic: str, body: bytes) -> BrokenAvro | None:
+    where = broken_at(library.source(topic), body)
+    return None if where is None else BrokenAvro(where)
+
+
+def _renewed(topic: str, value: bytes) -> bytes:
+    """The body of a record of an older release as the newest schema writes it, so that one reader checks them all."""
+    schema, body = framing.unframe(topic, value)
+    with BytesIO() as out:
+        schemaless_writer(out, library.newest(topic), _resolved(topic, schema, body))
+        return out.getvalue()
+
+
+def _resolved(topic: str, writer: library.Schema, body: bytes) -> dict[str, Any]:
+    where = broken_at(writer, body)  # fastavro overlooks negative lengths and what follows a record
+    if where is not None:
+        raise BrokenAvro(where)
+    try:
+        return cast(dict[str, Any], schemaless_reader(BytesIO(body), writer, library.newest(topic)))
+    except Exception as error:
+        raise BrokenAvro(f"the record cannot be resolved to the newest schema of {topic}: {error}") from None
+
+
+def _profile_reader() -> Decoder:
+    profile = _reader(topics.CUSTOMERS)
+
+    def decode_one(value: bytes | None, key: bytes | None) -> Event:
+        if value is None:
+            return Erase(_customer_of(key))
+        event = cast(Profile, profile(value, key))
+        if key is not None and key != event.customer_id.encode():
+            raise BadKey(
+                f"the key is {key[:60]!r} and customer_id is {event.customer_id!r}: on customers, which is compacted "
+                f"by key, both must be the same"
+            )
+        return event
+
+    return decode_one
+
+
+def _customer_of(key: bytes | None) -> str:
+    if not key or len(key) > contract.CUSTOMER_ID_BYTES_MAX:
+        raise BadKey(f"a null on customers erases the customer in the key: {len(key or b'')} bytes, must be 1 to 128")
+    try:
+        return key.decode()
+    except UnicodeDecodeError:
+        raise BadKey(f"the key {key[:60]!r} is not UTF-8: a customer's id must be") from None
+
+
+def _relay_reader() -> Decoder:
+    relayed = _reader(topics.RELAY)
+
+    def decode_one(value: bytes | None, key: bytes | None) -> Event:
+        record = cast(Relayed, relayed(value, key))
+        return _rerouted(record) if record.kind == "REROUTED" else _referral(record)
+
+    return decode_one
+
+
+def _rerouted(record: Relayed) -> Misplaced:
+    if record.topic not in _REROUTED_FROM:
+        raise BadField("topic", f"is {record.topic!r}: must be one of {', '.join(_REROUTED_FROM)}")
+    event = cast("Purchase | Complaint | Contact | Profile | Erase", decode(record.topic, record.record, record.key))
+    if event.customer_id != record.customer_id:
+        raise BadField("customer_id", f"is {record.customer_id!r}: the record inside is of {event.customer_id!r}")
+    return Misplaced(
+        event=event, topic=record.topic, recorded_at=record.recorded_at, customer_id=record.customer_id
+    )
+
+
+def _referral(record: Relayed) -> Referral:
+    referred = record.referred_customer_id
+    if referred is None:
+        raise BadField("referred_customer_id", "is null: a REFERRAL says whom it brought")
+    return Referral(
+        event_id=record.event_id,
+        customer_id=record.customer_id,
+        occurred_at=record.occurred_at,
+        referred_customer_id=referred,
+        content=crc32(referred.encode()) & CONTENT_MASK,  # not of the body: a repeated purchase lies at another offset
+    )
+
+
+_DECODERS: dict[str, Decoder] = {
+    **{topic: _reader(topic) for topic in (topics.PURCHASES, topics.COMPLAINTS, topics.CONTACTS, topics.TICKS)},
+    topics.CUSTOMERS: _profile_reader(),
+    topics.RELAY: _relay_reader(),
+}
+
+
+# ---- dictionaries
+
+
+def read(topic: str, value: bytes) -> dict[str, Any]:
+    """A record of any topic with a schema, resolved to the newest; times are UTC ms. Raises BadRecord."""
+    schema, body = framing.unframe(topic, value)
+    return _resolved(topic, schema, body)
+
+
+def write(topic: str, record: Mapping[str, Any]) -> bytes:
+    """`record` under the newest schema, framed. Missing fields take their default; nothing unknown is let through.
+
+    Raises BadField, which names the field. The contract's rules are not checked: `decode` does.
+    """
+    with BytesIO() as out:
+        out.write(framing.header(topic))
+        try:
+            schemaless_writer(
+                out, library.newest(topic), dict(record), strict_allow_default=True, disable_tuple_notation=True
+            )
+        except Exception as error:
+            found = misfit(library.source(topic), record)
+            raise found or BadField("the record", f"cannot be written to {topic}: {error}") from None
+        return out.getvalue()
+
+
+# ---- events and outputs to bytes
+
+
+def encode_event(topic: str, event: Dated | Tick) -> bytes:
+    """An input event as a producer sends it. A Referral goes to `relay`; its origin is unknown here."""
+    fields = to_builtins(event)
+    fields.pop("content", None)
+    if topic == topics.RELAY:
+        fields |= {"kind": "REFERRAL", "topic": "", "partition": -1, "offset": -1, "recorded_at": event.occurred_at}  # type: ignore[union-attr]
+    return write(topic, fields)
+
+
+def encode_reroute(
+    event: Event, topic: str, partition: int, offset: int, recorded_at: int, key: bytes | None, value: bytes | None
+) -> bytes:
+    """The record of `relay` that carries a misplaced record, whole, to the partition of `event`'s customer.
+
+    topic, partition, offset, recorded_at (the record's own timestamp, ms), key, value: the original's.
+    """
+    assert not isinstance(event, Tick | Misplaced), "a tick belongs to its partition, and what was relayed is in place"
+    return write(
+        topics.RELAY,
+        {
+            "event_id": getattr(event, "event_id", ""),
+            "kind": "REROUTED",
+            "customer_id": event.customer_id,
+            "occurred_at": getattr(event, "occurred_at", recorded_at),
+            "topic": topic,
+            "partition": partition,
+            "offset": offset,
+            "recorded_at": recorded_at,
+            "key": key,
+            "record": value,
+        },
+    )
+
+
+_RENAMED = {topics.TIER_CHANGES: {"code": "reason_code", "have": "reason_have", "need": "reason_need"}}
+
+
+def output_fields(topic: str, output: Struct | Mapping[str, Any], **more: Any) -> dict[str, Any]:
+    """The fields of the record that tells `output` on `topic`; `more` adds what the core leaves out, as a sentence.
+
+    `reason` is the code where no sentence is given; a view gets the common `event_id` and `at`.
+    """
+    if isinstance(output, Mapping):
+        fields = dict(output)
+    else:
+        fields = to_builtins(output)
+        fields["event_id"] = output.event_id  # type: ignore[attr-defined]
+    for name, contract_name in _RENAMED.get(topic, {}).items():
+        if name in fields:
+            fields[contract_name] = fields.pop(name)
+    if topic == topics.TIER_CHANGES:
+        fields.setdefault("reason", more.get("reason", fields.get("reason_code")))
+    if topic == topics.CUSTOMER_VALUE:
+        fields.setdefault("at", fields["as_of"])
+        fields.setdefault("event_id", f"{topic}:{fields['customer_id']}:{fields['as_of']}")
+    return fields | more
+
+
+def encode_output(topic: str, output: Struct | Mapping[str, Any], **more: Any) -> bytes:
+    """An output as it is published; see `output_fields`. Raises BadField: our own fault, so let it stop the partition."""
+    return write(topic, output_fields(topic, output, **more))

@@ -1,0 +1,74 @@
+"""A customer as bytes and back: one format byte, then MessagePack, structs as arrays.
+
+Fields may be added at the end of a struct with a default; what was written before is then read unchanged. Anything
+else is a new format: a new byte, its own reader in `_READERS`, and the old reader stays, for states lie in Redis for
+as long as their customer is silent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+from msgspec.structs import replace
+
+from processors.customer import Customer, Told
+from processors.days import Calendar
+from processors.history import seen_since, within
+
+FORMAT: Final = b"\x01"
+"""The format that is written."""
+
+
+class BadState(ValueError):
+    """Bytes that are no state this release can read. Ours, not the sender's: the partition stops."""
+
+
+_write = msgspec.msgpack.Encoder().encode
+_read_1 = msgspec.msgpack.Decoder(Customer).decode
+
+_READERS: Final[dict[bytes, Callable[[bytes], Customer]]] = {b"\x01": _read_1}
+
+
+def encode(customer: Customer) -> bytes:
+    """`customer` in the newest format."""
+    return FORMAT + _write(customer)
+
+
+def decode(state: bytes) -> Customer:
+    """The customer in `state`, of whatever format was ever written. Raises BadState."""
+    reader = _READERS.get(state[:1])
+    if reader is None:
+        known = ", ".join(str(mark[0]) for mark in sorted(_READERS))
+        found = state[0] if state else "nothing"
+        raise BadState(
+            f"a state of {len(state)} bytes begins with format {found}: this release reads {known}; "
+            f"start the release that wrote it, or a newer one"
+        )
+    try:
+        return reader(state[1:])
+    except msgspec.MsgspecError as error:
+        raise BadState(
+            f"a state of format {state[0]} ({len(state)} bytes) does not hold what that format says: {error}; "
+            f"restore Redis from its last backup, or run: loyalty rebuild"
+        ) from error
+
+
+def canonical(customer: Customer, clock: int | None, horizon_ms: int, calendar: Calendar) -> Customer:
+    """`customer` without what it may or may not have dropped already, so that two of the same facts are equal.
+
+    Ids seen before `clock - horizon_ms` go, and days that have left the window at the later of `clock` (ms, None before
+    the first tick) and the customer's own time.
+    """
+    now = customer.now if clock is None else max(clock, customer.now)
+    history = within(customer.history, calendar.day_of(now))
+    if clock is not None:
+        history = replace(history, seen=seen_since(history.seen, clock - horizon_ms))
+    return replace(customer, history=history)
+
+
+def facts_bytes(customer: Customer, clock: int | None, horizon_ms: int, calendar: Calendar) -> bytes:
+    """The facts alone, canonical: equal for the same events in any order and with repeats (D1)."""
+    facts = canonical(customer, clock, horizon_ms, calendar)
+    return encode(replace(facts, told=Told(""), now=0, next_review=0, policy=""))
