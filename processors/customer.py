@@ -40,14 +40,14 @@ class Told(Struct, frozen=True, array_like=True):
 
 class Customer(Struct, frozen=True, array_like=True):
     """Facts and told. `now`: the instant of the last review, never going back; `next_review` > `now`, both ms.
-    `policy`: key of the policy of that review."""
+    `context`: policy and shares of that review, by name."""
 
     id: str
     history: History
     told: Told
     now: int
     next_review: int
-    policy: str
+    context: str
 
     @property
     def tier_since(self) -> int:
@@ -58,9 +58,9 @@ class Customer(Struct, frozen=True, array_like=True):
         return since
 
 
-def newcomer(customer_id: str, now: int, policy: Policy, not_before: int = -1) -> Customer:
-    """An unknown customer, created by the first event at its own time (D3), in the lowest tier."""
-    return Customer(customer_id, History(not_before=not_before), Told(policy.tiers[0].name), now, FOREVER, policy.key)
+def newcomer(customer_id: str, now: int, tier: str, context: str, not_before: int = -1) -> Customer:
+    """An unknown customer, created by the first event at its own time `now` (D3), in the lowest tier."""
+    return Customer(customer_id, History(not_before=not_before), Told(tier), now, FOREVER, context)
 
 
 def apply(customer: Customer, event: Dated, policy: Policy, keep_from: int = 0) -> Customer:

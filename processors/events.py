@@ -1,4 +1,4 @@
-"""What happened, as the core sees it: frozen, checked once where bytes become events (`schemas/codec.py`), trusted after.
+"""What happened, as the core sees it: frozen, checked once where bytes become events, trusted after.
 
 Every event has `event_id` (unique at its producer), `customer_id`, `occurred_at` (UTC ms) and `content` (20 bits that
 tell two contents under one id apart; 0 where nobody computed them). Amounts are integers in minor units.

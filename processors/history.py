@@ -4,7 +4,7 @@ Figures are sums over days, so days are kept as columns: one sorted tuple of pro
 Adding to a tuple costs a copy of at most 365 entries, and summing one is a single call in C; both were measured
 cheaper than a list of day records. What is needed for good (purchase days) or for long (ids seen) is packed in bytes.
 
-`seen` holds 16 bytes an event, sorted: 8 bytes big-endian `occurred_at << 20 | content`, then the 8-byte hash of the id.
+`seen` holds 16 bytes an event, sorted: 8 bytes big-endian `occurred_at << 20 | content`, then 8 bytes hash of the id.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class History(Struct, frozen=True, array_like=True):
 
 def id_hash(kind: str, event_id: str) -> bytes:
     """8 bytes that stand for (kind of event, its id) within one customer."""
-    return xxh3_64_digest(f"{kind}\0{event_id}")
+    return xxh3_64_digest(f"{kind}\0{event_id}".encode())
 
 
 def content_of(seen: bytes, key: bytes) -> int | None:
@@ -85,7 +85,7 @@ def content_of(seen: bytes, key: bytes) -> int | None:
 
 
 def with_seen(seen: bytes, key: bytes, occurred_at: int, content: int, keep_from: int) -> bytes:
-    """`seen` with one more id, without those whose event lies before `keep_from` (ms): it would not be accepted again."""
+    """`seen` with one more id, without those of events before `keep_from` (ms): they would not be accepted again."""
     entry = _SEEN.pack(occurred_at << 20 | content, key)
     if not seen or seen[-_ENTRY:] < entry:
         seen += entry
@@ -166,7 +166,7 @@ def with_day(  # noqa: PLR0913 - one argument a column
 
 
 def within(history: History, day: int) -> History:
-    """`history` without the days that have left the window ending on `day`; they never come back, as `now` never does."""
+    """`history` without the days that have left the window ending on `day`; `now` never goes back, so they don't."""
     first = day - WINDOW_DAYS + 1
     if not history.days or history.days[0] >= first:
         return history

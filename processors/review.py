@@ -39,7 +39,7 @@ def review(customer: Customer, now: int, around: Surroundings, policy: Policy) -
     if verdict.deadline is not None and verdict.deadline < due:
         due = verdict.deadline
     assert due > now, f"{customer.id}: reviewed at {now}, due again at {due}"
-    reviewed = Customer(customer.id, history, verdict.told, now, due, policy.key)
+    reviewed = Customer(customer.id, history, verdict.told, now, due, around.context)
     outputs = tier.changes(reviewed, history, figs, verdict, around, policy) if verdict.steps else ()
     return Review(reviewed, figs, outputs)
 

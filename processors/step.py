@@ -46,7 +46,7 @@ class Erased(Struct, frozen=True, gc=False):
 
 class Changes(Struct, frozen=True):
     """What a batch came to. customers: id to the customer after it (None: erased), only those that changed.
-    figures: of the last review of each; told: ids whose `told` differs from before; outputs in order; counts by name."""
+    figures: of the last review of each; told: ids whose `told` differs from before; counts: by name."""
 
     customers: dict[str, Customer | None]
     figures: dict[str, Figures]
@@ -79,9 +79,14 @@ class Batch:
         self.counts: Counter[str] = Counter()
 
     def _get(self, customer_id: str) -> Customer | None:
+        """The customer as the batch has it; under a new policy or threshold reviewed once, at the change's instant."""
         if customer_id in self._now:
             return self._now[customer_id]
-        return self._before[customer_id]
+        customer = self._before[customer_id]
+        if customer is not None and customer.context != self._around.context:
+            self._review(customer, max(customer.now, self._around.since))
+            return self._now[customer_id]
+        return customer
 
     def fold(self, event: Dated, clock: int | None) -> None:
         """Advance the customer to the event, fold it, review once. A repeat changes nothing (D1).
@@ -93,7 +98,9 @@ class Batch:
             self._policy.rates.convert(0, event.currency)
         customer, at = self._get(event.customer_id), event.occurred_at
         if customer is None:
-            customer = newcomer(event.customer_id, at, self._policy, self._not_before.get(event.customer_id, -1))
+            lowest = self._policy.tiers[0].name
+            not_before = self._not_before.get(event.customer_id, -1)
+            customer = newcomer(event.customer_id, at, lowest, self._around.context, not_before)
         if at <= customer.history.not_before:
             self.counts[f"erased:{event.name}"] += 1
             return

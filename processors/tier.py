@@ -21,10 +21,25 @@ SHARE = "min_value_share_rank"
 
 
 class Surroundings(Struct, frozen=True):
-    """What all partitions agree on, carried by the ticks. value_at_share: share of customers (as text) to the least
-    `value_365d` of that top share, minor units."""
+    """What all partitions agree on, carried by the ticks.
 
+    value_at_share: share of customers (as text) to the least `value_365d` of that top share, minor units.
+    since: the instant (ms) of the tick that brought policy or shares. context: names policy and shares; a customer
+    last reviewed under another context is reviewed once at `since`.
+    """
+
+    context: str
+    since: int = -1
     value_at_share: Mapping[str, int] = {}
+
+
+def surroundings(policy: Policy, since: int = -1, value_at_share: Mapping[str, int] | None = None) -> Surroundings:
+    """What a review under `policy` sees around it; shares count only where a tier asks for one."""
+    shares = dict(sorted((value_at_share or {}).items()))
+    if not any(name == SHARE for tier in policy.tiers for name, _ in tier.conditions):
+        return Surroundings(policy.key, since)
+    text = ",".join(f"{share}={value}" for share, value in shares.items())
+    return Surroundings(f"{policy.key};{text}", since, shares)
 
 
 class Step(Struct, frozen=True, gc=False):
@@ -35,7 +50,7 @@ class Step(Struct, frozen=True, gc=False):
 
 
 class Verdict(Struct, frozen=True):
-    """told: what holds from now on. steps: the moves to tell, in order. deadline: when a running grace ends, else None."""
+    """told: what holds from now on. steps: the moves to tell, in order. deadline: when a running grace ends."""
 
     told: Told
     steps: tuple[Step, ...]
@@ -81,7 +96,8 @@ def decide(told: Told, figs: Figures, now: int, around: Surroundings, policy: Po
 
 def _below(told: Told, held: int, reached: int, now: int, policy: Policy) -> Verdict:
     """Below the current tier: start the grace, let it run, or go down where it has ended (T2, T3)."""
-    rules, steps, since = policy.tier_rules, [], told.below_since
+    rules, since = policy.tier_rules, told.below_since
+    steps: list[Step] = []
     tier_since = told.tier_since
     while reached < held:
         since = now if since is None else since
@@ -106,7 +122,13 @@ def changes(
 
 
 def _change(  # noqa: PLR0913 - all of a review
-    customer: Customer, history: History, figs: Figures, step: Step, verdict: Verdict, around: Surroundings, policy: Policy
+    customer: Customer,
+    history: History,
+    figs: Figures,
+    step: Step,
+    verdict: Verdict,
+    around: Surroundings,
+    policy: Policy,
 ) -> TierChange:
     tiers, up = policy.tiers, step.to_rank > step.from_rank
     code, have, need = _decided(figs, tiers[step.to_rank if up else step.from_rank], up, around)

@@ -16,7 +16,7 @@ from processors.money import half_even
 
 
 class Figures(Struct, frozen=True, kw_only=True, gc=False):
-    """All amounts in minor units of the programme's currency. None: there is no such figure (no purchases to average)."""
+    """Amounts in minor units of the programme's currency. None: there is no such figure (no purchase to average)."""
 
     value_365d: int
     purchases_365d: int

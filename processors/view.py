@@ -12,11 +12,40 @@ from processors.value import Figures
 View = dict[str, str | int | float | None]
 
 INTEGERS: Final = frozenset(
-    "as_of tier_since value_365d purchases_365d returns_365d margin_365d cost_to_serve_365d contribution_365d"
-    " categories_365d referrals_365d average_order first_purchase_at last_purchase_at lifetime_value"
-    " lifetime_purchases open_complaints next_review_at clv value_at_stake network_value last_touch_at holdout".split()
+    (
+        "as_of",
+        "tier_since",
+        "value_365d",
+        "purchases_365d",
+        "returns_365d",
+        "margin_365d",
+        "cost_to_serve_365d",
+        "contribution_365d",
+        "categories_365d",
+        "referrals_365d",
+        "average_order",
+        "first_purchase_at",
+        "last_purchase_at",
+        "lifetime_value",
+        "lifetime_purchases",
+        "open_complaints",
+        "next_review_at",
+        "clv",
+        "value_at_stake",
+        "network_value",
+        "last_touch_at",
+        "holdout",
+    )
 )
-NUMBERS: Final = frozenset("usual_gap_days p_alive p_no_purchase expected_purchases risk_score".split())
+NUMBERS: Final = frozenset(
+    (
+        "usual_gap_days",
+        "p_alive",
+        "p_no_purchase",
+        "expected_purchases",
+        "risk_score",
+    )
+)
 
 
 def view(customer: Customer, figs: Figures, policy: Policy) -> View:

@@ -20,6 +20,7 @@ class Fence(Struct, frozen=True, kw_only=True):
 
     epoch: of the owner; seq: number of the last commit; clock: last applied tick (ms), None before the first;
     policy: key of the policy in force, "" before the first commit; shares: thresholds last carried by a tick;
+    since: the tick (ms) that brought policy or shares in force, -1: none did;
     positions: topic to next fetch position; erased: how many erase marks there are.
     """
 
@@ -28,6 +29,7 @@ class Fence(Struct, frozen=True, kw_only=True):
     clock: int | None = None
     policy: str = ""
     shares: Mapping[str, int] = {}
+    since: int = -1
     positions: Mapping[str, int] = {}
     erased: int = 0
 
@@ -79,6 +81,7 @@ class Commit(Struct, frozen=True, kw_only=True):
     clock: int | None
     policy: str
     shares: Mapping[str, int]
+    since: int
     writes: tuple[Write, ...]
     erased: Mapping[str, int]  # customer id -> instant up to which its events are dropped
     outbox: tuple[Record, ...]

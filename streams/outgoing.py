@@ -1,0 +1,129 @@
+"""What leaves a partition, as ready-made Kafka records: outputs with sentences and headers, what was told, relays.
+
+Codes and numbers become words here, in the programme's language; the core emits none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+from msgspec import Struct
+from msgspec.structs import asdict
+
+from processors.customer import Customer
+from processors.events import Misplaced, Referral
+from processors.outputs import TierChange
+from processors.policy import Policy
+from processors.step import Changes
+from processors.wording import Wording
+from schemas.cloudevents import headers
+from schemas.codec import write
+from schemas.topics import CUSTOMER_VALUE, IDENTITIES, RELAY, TIER_CHANGES, TOLD
+from sinks.commit import Record
+
+
+class Placed(Protocol):
+    """A record in its turn, as the loop holds it."""
+
+    topic: str
+    at: int
+    event: Any
+    record: Any
+
+
+class Outgoing(Struct, frozen=True):
+    """mark: the erase mark of an id (hex HMAC). wording: the sentences by language code."""
+
+    mark: Callable[[str], str]
+    wording: Callable[[str], Wording]
+
+    def records(self, partition: int, seq: int, changes: Changes, policy: Policy) -> Iterator[Record]:
+        """All that the changes of commit `seq` tell: outputs and referrals, then the nulls of erases,
+        then what was told (of who came back after an erase, too)."""
+        for told in changes.outputs:
+            if isinstance(told.output, Referral):
+                yield self._referral(partition, told.output)
+            else:
+                yield self._tier_change(partition, told.output, policy)
+        for erased in changes.erased:
+            yield from self._erased(erased.customer_id, erased.at)
+        for customer_id in changes.told:
+            customer = changes.customers[customer_id]
+            if customer is not None:
+                yield _told(customer, seq, policy)
+
+    def rerouted(self, partition: int, item: Placed, customer_id: str) -> Record:
+        """A record that belongs to another partition, whole, with where it lay."""
+        event, record, topic, recorded_at = item.event, item.record, item.topic, item.record.timestamp
+        if isinstance(event, Misplaced):
+            return Record(RELAY, customer_id.encode(), record.value, (), customer_id)
+        relay = {
+            "event_id": getattr(event, "event_id", f"{topic}:{partition}:{record.offset}"),
+            "kind": "REROUTED",
+            "customer_id": customer_id,
+            "occurred_at": item.at,
+            "topic": topic,
+            "partition": partition,
+            "offset": record.offset,
+            "recorded_at": recorded_at,
+            "key": record.key,
+            "record": record.value,
+            "referred_customer_id": None,
+        }
+        return Record(RELAY, customer_id.encode(), write(RELAY, relay), (), customer_id)
+
+    def _referral(self, partition: int, referral: Referral) -> Record:
+        relay = {
+            "event_id": referral.event_id,
+            "kind": "REFERRAL",
+            "customer_id": referral.customer_id,
+            "occurred_at": referral.occurred_at,
+            "topic": RELAY,
+            "partition": partition,
+            "offset": -1,
+            "recorded_at": referral.occurred_at,
+            "key": None,
+            "record": None,
+            "referred_customer_id": referral.referred_customer_id,
+        }
+        return Record(RELAY, referral.customer_id.encode(), write(RELAY, relay), (), referral.customer_id)
+
+    def _tier_change(self, partition: int, change: TierChange, policy: Policy) -> Record:
+        wording = self.wording(policy.programme.language)
+        decided = change.to_tier if change.direction == "UP" else change.from_tier
+        fields = {name: value for name, value in asdict(change).items() if name not in ("code", "have", "need")} | {
+            "event_id": change.event_id,
+            "reason": wording.tier_reason(
+                change.direction, decided, change.code, change.have, change.need, change.currency
+            ),
+            "reason_code": change.code,
+            "reason_have": change.have,
+            "reason_need": change.need,
+            "to_next": [asdict(step) for step in change.to_next],
+            "benefits": list(change.benefits),
+        }
+        head = headers(TIER_CHANGES, partition, change.event_id, change.at, tier=change.to_tier)
+        key = change.customer_id.encode()
+        return Record(TIER_CHANGES, key, write(TIER_CHANGES, fields), head, change.customer_id)
+
+    def _erased(self, customer_id: str, at: int) -> Iterator[Record]:
+        key, mark = customer_id.encode(), self.mark(customer_id)
+        identity = {"kind": "ERASED", "mark": mark, "at": at, "into": None, "until": None}
+        yield Record(IDENTITIES, mark.encode(), write(IDENTITIES, identity), (), customer_id)
+        yield Record(TOLD, key, None, (), customer_id)
+        yield Record(CUSTOMER_VALUE, key, None, (), customer_id)
+
+
+def _told(customer: Customer, seq: int, policy: Policy) -> Record:
+    told = customer.told
+    fields = {
+        "customer_id": customer.id,
+        "at": customer.now,
+        "policy": policy.label,
+        "seq": seq,
+        "tier": told.tier,
+        "tier_since": told.tier_since,
+        "below_since": told.below_since,
+    }
+    return Record(TOLD, customer.id.encode(), write(TOLD, fields), (), customer.id)

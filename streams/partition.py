@@ -1,0 +1,333 @@
+"""One partition's loop: record sets in, commits out. Synchronous, knows neither Faust nor sockets nor a clock.
+
+The loop says what it needs (`work`), its driver does it and hands the answer back:
+
+    work() -> Load          loaded(...)      states of the customers that the next batch touches
+           -> Commit        committed(...)   what the batch changed, all or nothing
+           -> AskEnds       ends(...)        where the topics end now, so that a tick may be applied
+           -> NeedPolicy    policy(...)      the text of a policy that a tick named
+           -> None                           nothing to do until `receive`
+
+The same object runs live, in replay and under the simulator. One effect is under way at a time; an effect that was
+answered changes the loop, one that was lost is repeated by the driver: the fence makes that harmless.
+
+A batch may span many ticks, for each customer's time is exact. Where more customers are due than one slice holds, the
+batch is cut before its first tick, and that tick is applied in slices: its offset moves with the last one.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
+
+from msgspec import Struct
+
+from processors.customer import Customer
+from processors.events import Erase, Tick
+from processors.money import UnknownCurrency
+from processors.policy import Policy
+from processors.step import Batch, Changes
+from processors.tier import surroundings
+from processors.view import view
+from schemas.topics import INPUTS
+from sinks.commit import Answer, Commit, Fence, Load, Loaded, Write
+from streams.plan import LoopConfig, Plan, Planner, first_tick, item_of
+from streams.time_order import End, Item, KafkaRecord, TimeOrder
+
+
+class AskEnds(Struct, frozen=True):
+    """Where do the partition's topics end now? `asked` comes back with the answer."""
+
+    asked: int
+
+
+class NeedPolicy(Struct, frozen=True):
+    """The policy that a tick named by `key`."""
+
+    key: str
+
+
+class Fenced(Exception):
+    """Another owner took the partition, or Redis does not stand where this loop left it: start again from the fence."""
+
+
+class PartitionStopped(Exception):
+    """The partition can't go on without a person: the text says why and the way out."""
+
+
+Effect = Load | Commit | AskEnds | NeedPolicy
+
+
+
+class _Outcome(Struct):
+    """What a plan came to. done: nobody in it needs another slice; refused: what the fold itself could not take."""
+
+    changes: Changes
+    done: bool
+    refused: Plan
+
+
+def _summed(*counts: Mapping[str, int]) -> dict[str, int]:
+    total: dict[str, int] = {}
+    for part in counts:
+        for name, number in part.items():
+            total[name] = total.get(name, 0) + number
+    return total
+
+
+class PartitionLoop:
+    """The loop of partition `partition`, begun at `fence`: offsets below its positions are refused."""
+
+    def __init__(self, partition: int, fence: Fence, config: LoopConfig) -> None:
+        self.partition = partition
+        self._config = config
+        self._planner = Planner(partition, config)
+        self._fence = fence
+        self._order = TimeOrder(INPUTS, fence.positions)
+        self._policy = config.policy
+        self._around = surroundings(config.policy, fence.since, fence.shares)
+        self._wanted_policy = fence.policy if fence.policy not in ("", config.policy.key) else None
+        self._next_policy: Policy | None = None
+        self._held: list[Item] = []
+        self._plan: Plan | None = None
+        self._commit: Commit | None = None
+        self._changes: Changes | None = None
+        self._due_left = fence.clock is not None
+        self._cache: OrderedDict[str, Customer | None] = OrderedDict()
+
+    # -- what comes in
+
+    @property
+    def positions(self) -> Mapping[str, int]:
+        """Topic to next position behind what is committed."""
+        return self._fence.positions
+
+    @property
+    def clock(self) -> int | None:
+        """Stream time, ms; None before the first tick."""
+        return self._fence.clock
+
+    def wanted(self, topic: str) -> bool:
+        """Whether more of the topic should be fetched."""
+        return self._order.buffered(topic) < self._config.buffer_records
+
+    def receive(self, topic: str, records: Sequence[KafkaRecord], position: int) -> None:
+        """A record set, in offset order, and the next fetch position behind it. What was received before is refused."""
+        known = self._order.position(topic)
+        fresh = records if not records or records[0].offset >= known else [r for r in records if r.offset >= known]
+        self._order.put(topic, [item_of(topic, record) for record in fresh], position)
+
+    def ends(self, ends: Mapping[str, End], asked: int) -> None:
+        """The answer to `AskEnds`."""
+        self._order.ends(ends, asked)
+
+    def policy(self, policy: Policy) -> None:
+        """The answer to `NeedPolicy`."""
+        if self._wanted_policy is not None and self._fence.policy == policy.key:
+            self._use(policy, self._fence.since)
+        else:
+            self._next_policy = policy
+        self._wanted_policy = None
+
+    def _use(self, policy: Policy, since: int) -> None:
+        self._policy = policy
+        self._around = surroundings(policy, since, self._fence.shares)
+
+    # -- what is to be done
+
+    @property
+    def idle(self) -> bool:
+        """Nothing buffered, nothing under way, nothing due up to the clock."""
+        return self._order.empty and not self._held and self._plan is None and not self._due_left
+
+    def work(self) -> Effect | None:
+        """The next effect, or None until something is received. Call it again only after the answer."""
+        if self._commit is not None:
+            return self._commit
+        if self._wanted_policy is not None:
+            return NeedPolicy(self._wanted_policy)
+        if self._plan is None:
+            waits = False
+            if not self._held:
+                self._held, waits = self._order.take(self._config.batch_records)
+            if not self._held and not self._due_left:
+                return AskEnds(self._order.asked) if waits else None
+            if self._names_new_policy():
+                return NeedPolicy(self._wanted_policy or "")
+            self._plan = self._planner.planned(self._ready(), self._fence.clock, self._cache)
+        return self._load(self._plan)
+
+    def _ready(self) -> list[Item]:
+        """What may go now: while customers are still due at the clock, only what stands before the next tick."""
+        if not self._due_left:
+            return self._held
+        return self._held[: first_tick(self._held)]
+
+    def _names_new_policy(self) -> bool:
+        """A tick stands at the end of what is held and names a policy that is not at hand yet."""
+        last = self._held[-1].event if self._held else None
+        if not isinstance(last, Tick) or last.policy in ("", self._policy.key):
+            return False
+        if last.policy == self._config.policy.key:
+            self._next_policy = self._config.policy
+        if self._next_policy is None or self._next_policy.key != last.policy:
+            self._wanted_policy = last.policy
+            return True
+        return False
+
+    def _load(self, plan: Plan) -> Load:
+        cache = self._cache
+        ids = dict.fromkeys(event.customer_id for event, _, _ in plan.folds)
+        missing = tuple(name for name in ids if name not in cache)
+        due = plan.clock is not None and (plan.clock != self._fence.clock or self._due_left)
+        return Load(missing, plan.clock if due else None, self._config.due_slice if due else 0)
+
+    # -- the answers
+
+    def loaded(self, loaded: Loaded) -> None:
+        """The answer to `Load`: fold, advance, and make the commit."""
+        plan = self._plan
+        assert plan is not None, "loaded() without a Load under way"
+        known = self._known(plan, loaded)
+        if plan.clock == self._fence.clock:
+            outcome = self._fold(plan, loaded, known)
+            self._due_left = not outcome.done or (self._due_left and not loaded.complete)
+            self._make_commit(plan, outcome)
+            return
+        whole = self._fold(plan, loaded, known) if loaded.complete else None
+        if whole is not None and whole.done:
+            self._make_commit(plan, whole)
+        else:
+            self._cut(plan, loaded, known)
+
+    def _cut(self, plan: Plan, loaded: Loaded, known: Mapping[str, Customer | None]) -> None:
+        """More are due than a slice holds: what stands before the first tick goes alone, then that tick in slices."""
+        cut = first_tick(plan.items)
+        head = self._plan = self._planner.planned(plan.items[: max(cut, 1)], self._fence.clock, self._cache)
+        if cut:
+            outcome = self._fold(head, Loaded(known, not_before=loaded.not_before), known)
+            self._due_left = not outcome.done
+        else:
+            outcome = self._fold(head, loaded, known)
+            if not (outcome.done and loaded.complete):
+                head.items, head.clock = [], self._fence.clock
+        self._make_commit(head, outcome)
+
+    def _known(self, plan: Plan, loaded: Loaded) -> dict[str, Customer | None]:
+        """States of all the batch may touch: what is cached is newer than what was loaded with the due ones."""
+        cache = self._cache
+        known = dict(loaded.customers)
+        for name in loaded.due:
+            if name in cache:
+                known[name] = cache[name]
+        for event, _, _ in plan.folds:
+            name = event.customer_id
+            if name in cache:
+                known[name] = cache[name]
+        return known
+
+    def _fold(self, plan: Plan, loaded: Loaded, known: Mapping[str, Customer | None]) -> _Outcome:
+        """The plan's events folded, the due advanced to its clock."""
+        batch = Batch(known, loaded.not_before, self._around, self._policy, horizon_ms=self._config.horizon_ms)
+        refused = Plan([], [], plan.clock, [], Counter())
+        for event, clock, item in plan.folds:
+            if isinstance(event, Erase):
+                batch.erase(event.customer_id, clock)
+                continue
+            try:
+                batch.fold(event, clock)
+            except UnknownCurrency as unknown:
+                self._planner.refuse(refused, item, type(unknown).__name__, str(unknown))
+        done = batch.settle(plan.clock, loaded.due)
+        return _Outcome(batch.changes(), done, refused)
+
+    def _make_commit(self, plan: Plan, outcome: _Outcome) -> None:
+        """Numbered steps: what changed, what leaves, where the fence moves to, what holds for all from now on."""
+        fence, config, items, changes = self._fence, self._config, plan.items, outcome.changes
+        if not items and not changes.customers:
+            self._plan = None  # nobody was due after all
+            return
+        seq = fence.seq + 1
+        writes = tuple(
+            Write(customer, view(customer, changes.figures[name], self._policy))
+            for name, customer in changes.customers.items()
+            if customer is not None
+        )
+        told = config.outgoing.records(self.partition, seq, changes, self._policy)
+        outbox = (*plan.outbox, *outcome.refused.outbox, *told)
+        self._held = self._held[len(items) :]
+        moved = self._moved(items)
+        key, shares, all_due = self._what_holds(items)
+        self._changes = changes
+        self._commit = Commit(
+            partition=self.partition,
+            epoch=fence.epoch,
+            seq=seq,
+            positions_from={topic: fence.positions[topic] for topic in moved if topic in fence.positions},
+            positions_to=moved,
+            clock=plan.clock,
+            policy=key,
+            shares=shares,
+            since=plan.clock if all_due and plan.clock is not None else fence.since,
+            writes=writes,
+            erased={erased.customer_id: erased.at for erased in changes.erased},
+            outbox=outbox,
+            counts=_summed(changes.counts, plan.counts, outcome.refused.counts),
+            all_due=all_due,
+            records=len(items),
+            first_at=min((item.record.timestamp for item in items), default=None),
+        )
+
+    def _moved(self, items: Iterable[Item]) -> dict[str, int]:
+        """Topic to next position, of the topics of `items`: behind markers and gaps where nothing more waits."""
+        moved: dict[str, int] = {}
+        held = {item.topic: item.record.offset for item in reversed(self._held)}
+        for topic in {item.topic for item in items}:
+            moved[topic] = held[topic] if topic in held else self._order.next_position(topic)
+        return moved
+
+    def _what_holds(self, items: Sequence[Item]) -> tuple[str, Mapping[str, int], bool]:
+        """(policy key, shares, whether everybody is due for it) after `items`."""
+        last = items[-1].event if items else None
+        if not isinstance(last, Tick):
+            return self._policy.key, self._fence.shares, False
+        before = [item.event.at for item in items[:-1] if isinstance(item.event, Tick)]
+        clock = max([-1 if self._fence.clock is None else self._fence.clock, *before])
+        if last.at <= clock:
+            self._next_policy = None  # a tick not after the clock changes no policy; thresholds may come at its instant
+        policy = self._next_policy or self._policy
+        shares = last.value_at_share if last.value_at_share and last.at >= clock else self._fence.shares
+        changed = surroundings(policy, 0, shares).context != self._around.context
+        return policy.key, shares, changed
+
+    def committed(self, answer: Answer) -> None:
+        """The answer to `Commit`. Raises `Fenced`."""
+        commit, changes = self._commit, self._changes
+        assert commit is not None and changes is not None, "committed() without a Commit under way"
+        if answer is Answer.FENCED:
+            raise Fenced(f"partition {self.partition}: commit {commit.seq} of epoch {commit.epoch} was refused")
+        self._fence = Fence(
+            epoch=commit.epoch,
+            seq=commit.seq,
+            clock=commit.clock,
+            policy=commit.policy,
+            shares=commit.shares,
+            since=commit.since,
+            positions={**self._fence.positions, **commit.positions_to},
+        )
+        self._remember(changes)
+        if commit.all_due:
+            self._use(self._next_policy or self._policy, commit.since)
+            self._due_left = True
+        self._next_policy = self._plan = self._commit = self._changes = None
+
+    def _remember(self, changes: Changes) -> None:
+        cache = self._cache
+        for name, customer in changes.customers.items():
+            if customer is None:
+                cache.pop(name, None)  # its erase mark is read with the next load
+                continue
+            cache[name] = customer
+            cache.move_to_end(name)
+        while len(cache) > self._config.cache:
+            cache.popitem(last=False)

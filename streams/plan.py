@@ -1,0 +1,139 @@
+"""What each record means, before any state is known: a dead letter, a record of elsewhere, something to fold.
+
+The checks here need the record, the stream time at its turn and the placement, never a customer.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from typing import Final
+
+from msgspec import Struct
+
+from processors.days import DAY_MS
+from processors.events import Dated, Erase, Event, Misplaced, Tick
+from processors.policy import Policy
+from schemas.codec import decode
+from schemas.errors import BadRecord
+from schemas.partitioner import partition_of
+from sinks.commit import Record
+from sinks.dead_letters import dead_letter
+from streams.outgoing import Outgoing
+from streams.time_order import Item, KafkaRecord
+
+TOO_LATE: Final = "TooLate"
+TOO_FAR_AHEAD: Final = "TooFarAhead"
+
+
+class LoopConfig(Struct, frozen=True, kw_only=True):
+    """partitions: of every input topic. policy: in force until a tick names another. horizon_ms: how far back events
+    are accepted and ids kept; max_ahead_ms: how far an event may lie after its record's own timestamp.
+    batch_records, due_slice: bounds of one commit; buffer_records: of one topic's buffer; cache: customers kept."""
+
+    partitions: int
+    policy: Policy
+    outgoing: Outgoing
+    horizon_ms: int = 400 * DAY_MS
+    max_ahead_ms: int = 26 * 3_600_000
+    batch_records: int = 1_000
+    due_slice: int = 5_000
+    buffer_records: int = 8_000
+    cache: int = 20_000
+
+
+class Plan(Struct):
+    """A batch under way. items: records in turn; folds: (event, stream time at its turn, item); clock: after it."""
+
+    items: list[Item]
+    folds: list[tuple[Dated | Erase, int | None, Item]]
+    clock: int | None
+    outbox: list[Record]
+    counts: Counter[str]
+
+
+def first_tick(items: Sequence[Item]) -> int:
+    """The index of the first tick, the length where there is none."""
+    return next((n for n, item in enumerate(items) if type(item.event) is Tick), len(items))
+
+
+
+def item_of(topic: str, record: KafkaRecord) -> Item:
+    """The record decoded, with the time that decides its turn: of an erase, which has none of its own, the broker's."""
+    try:
+        event = decode(topic, record.value, record.key)
+    except BadRecord as bad:
+        return Item(topic, 0, bad, record)
+    return Item(topic, _turn(event, record), event, record)
+
+
+def _turn(event: Event, record: KafkaRecord) -> int:
+    if isinstance(event, Misplaced):
+        return _turn(event.event, record)
+    if isinstance(event, Erase):
+        return record.timestamp
+    return event.at if isinstance(event, Tick) else event.occurred_at
+
+
+class Planner(Struct, frozen=True):
+    """Plans the batches of one partition."""
+
+    partition: int
+    config: LoopConfig
+
+    def planned(self, items: list[Item], clock: int | None, placed: Collection[str]) -> Plan:
+        """What `items` come to from stream time `clock` on. placed: ids known to belong here."""
+        plan = Plan(items, [], clock, [], Counter())
+        for item in items:
+            event = item.event
+            if isinstance(event, BadRecord):
+                self.refuse(plan, item, event.error, str(event))
+            elif isinstance(event, Tick):
+                if plan.clock is None or event.at > plan.clock:
+                    plan.clock = event.at
+            else:
+                self._place(plan, item, event, placed)
+        return plan
+
+    def _place(self, plan: Plan, item: Item, event: Dated | Erase | Misplaced, placed: Collection[str]) -> None:
+        """To be folded here, or off to where it belongs; never folded where it does not belong."""
+        recorded_at = item.record.timestamp
+        if isinstance(event, Misplaced):
+            recorded_at = event.recorded_at
+            event = event.event
+        name = event.customer_id
+        if name not in placed and partition_of(name.encode(), self.config.partitions) != self.partition:
+            plan.counts[f"rerouted:{item.topic}"] += 1
+            plan.outbox.append(self.config.outgoing.rerouted(self.partition, item, name))
+            return
+        if not isinstance(event, Erase) and not self._in_time(plan, item, event, recorded_at):
+            return
+        plan.folds.append((event, plan.clock, item))
+
+    def _in_time(self, plan: Plan, item: Item, event: Dated, recorded_at: int) -> bool:
+        at, clock = event.occurred_at, plan.clock
+        if clock is not None:
+            if at < clock - self.config.horizon_ms:
+                days = self.config.horizon_ms // DAY_MS
+                text = f"occurred_at is {at}: must be at most {days} days before stream time {clock}"
+                self.refuse(plan, item, TOO_LATE, f"{text}; load older history before the first live tick")
+                return False
+            if at < clock:
+                plan.counts[f"late:{item.topic}"] += 1
+        if at > recorded_at + self.config.max_ahead_ms:
+            hours = self.config.max_ahead_ms / 3_600_000
+            text = f"occurred_at is {at}: must be at most {hours:g} hours after the record's timestamp {recorded_at}"
+            self.refuse(plan, item, TOO_FAR_AHEAD, f"{text}; check the sender's clock and time unit (ms)")
+            return False
+        return True
+
+    def refuse(self, plan: Plan, item: Item, error: str, message: str) -> None:
+        record = item.record
+        plan.counts[f"dead_letters:{item.topic}:{error}"] += 1
+        plan.outbox.append(
+            dead_letter(
+                item.topic, self.partition, record.offset, record.key, record.value, record.headers,
+                error, message, record.timestamp if plan.clock is None else plan.clock,
+            )
+        )  # fmt: skip
+

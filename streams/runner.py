@@ -1,0 +1,193 @@
+"""Drives one partition's loop: does the effects that the loop asks for, one at a time, and waits out outages.
+
+Nothing here decides anything about customers. A lost reply is answered by doing the effect again: the commit script
+tells a repeat from news, and loads change nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from time import monotonic, perf_counter, time
+from typing import Final, Protocol, TypeVar
+
+from processors.policy import Policy
+from sinks.commit import Answer, Commit, Fence, Load, Loaded
+from sinks.metrics import Metrics
+from sinks.store import StoreUnavailable
+from streams.partition import AskEnds, Effect, Fenced, NeedPolicy, PartitionLoop, PartitionStopped
+from streams.plan import LoopConfig
+from streams.time_order import End, KafkaRecord
+
+log = logging.getLogger("loyalty.runner")
+
+T = TypeVar("T")
+
+_ASK_AGAIN_S: Final = 0.02
+"""Pause before asking again for ends that have not been reached: a marker or gap passes without a record."""
+
+_OUTAGE_PAUSE_S: Final = (0.05, 0.1, 0.2, 0.5, 1.0)
+
+
+class StorePort(Protocol):
+    """What the runner needs of the store (`sinks/store.py`)."""
+
+    async def take_epoch(self, partition: int) -> Fence: ...
+    async def load(self, partition: int, load: Load) -> Loaded: ...
+    async def commit(self, commit: Commit) -> Answer: ...
+
+
+class PublisherPort(Protocol):
+    """What the runner needs of the outbox publisher (`sinks/outbox.py`)."""
+
+    def wake(self) -> None: ...
+    async def start(self, fence: Fence) -> None: ...
+    async def drained(self) -> bool: ...
+    async def stop(self) -> None: ...
+
+
+class Policies(Protocol):
+    """Policies by key, as found in the topic `policies`; None: there is none."""
+
+    async def find(self, key: str) -> Policy | None: ...
+
+
+class Runner:
+    """One partition. Life: start, run (with deliveries), stop."""
+
+    def __init__(
+        self,
+        partition: int,
+        *,
+        store: StorePort,
+        publisher: PublisherPort,
+        ends: Callable[[int], Awaitable[Mapping[str, End]]],
+        committed: Callable[[int, Mapping[str, int]], None],
+        policies: Policies,
+        metrics: Metrics,
+        config: LoopConfig,
+    ) -> None:
+        self.partition = partition
+        self.progress = 0
+        self._store, self._publisher, self._ends = store, publisher, ends
+        self._committed, self._policies, self._metrics, self._config = committed, policies, metrics, config
+        self._loop: PartitionLoop | None = None
+        self._news = asyncio.Event()
+        self._stopping = False
+        self._finished = asyncio.Event()
+        self._asked_at: tuple[int, float] = (-1, 0.0)
+
+    async def start(self) -> Mapping[str, int]:
+        """Take a new epoch and read the fence; the positions to seek to (a topic that is absent: the beginning)."""
+        fence = await self._patiently(lambda: self._store.take_epoch(self.partition))
+        await self._publisher.start(fence)
+        self._loop = PartitionLoop(self.partition, fence, self._config)
+        return fence.positions
+
+    def deliver(self, topic: str, records: Sequence[KafkaRecord], position: int) -> None:
+        """A record set of this partition; never blocks."""
+        if self._loop is not None:
+            self._loop.receive(topic, records, position)
+            self._news.set()
+
+    def wanted(self, topic: str) -> bool:
+        """Whether more of the topic should be fetched."""
+        return self._loop is None or self._loop.wanted(topic)
+
+    @property
+    def idle(self) -> bool:
+        """Nothing buffered, nothing under way, nothing due up to the clock."""
+        return self._loop is not None and self._loop.idle
+
+    @property
+    def positions(self) -> Mapping[str, int]:
+        """What is committed: topic to next position."""
+        return {} if self._loop is None else self._loop.positions
+
+    async def published(self) -> bool:
+        """Whether all outputs have left."""
+        return await self._publisher.drained()
+
+    async def run(self) -> None:
+        """Until `stop`. Raises PartitionStopped, or Fenced where somebody else took over."""
+        loop = self._loop
+        assert loop is not None, "start() comes before run()"
+        try:
+            while not self._stopping:
+                self._news.clear()
+                effect = loop.work()
+                if effect is None:
+                    await self._news.wait()
+                else:
+                    await self._do(loop, effect)
+                    self.progress += 1
+        finally:
+            self._finished.set()
+
+    async def stop(self) -> None:
+        """Finish the effect under way, stop the publisher; what is buffered is read again by the next owner."""
+        self._stopping = True
+        self._news.set()
+        if self._loop is not None:
+            await self._finished.wait()
+        await self._publisher.stop()
+
+    async def _do(self, loop: PartitionLoop, effect: Effect) -> None:
+        match effect:
+            case Load():
+                if effect.ids or effect.due_until is not None:
+                    loop.loaded(await self._patiently(lambda: self._store.load(self.partition, effect)))
+                else:
+                    loop.loaded(Loaded({}))
+            case Commit():
+                await self._commit(loop, effect)
+            case AskEnds():
+                await self._ask_ends(loop, effect)
+            case NeedPolicy():
+                policy = await self._patiently(lambda: self._policies.find(effect.key))
+                if policy is None:
+                    raise PartitionStopped(_no_policy(self.partition, effect.key))
+                loop.policy(policy)
+
+    async def _commit(self, loop: PartitionLoop, commit: Commit) -> None:
+        began = perf_counter()
+        answer = await self._patiently(lambda: self._store.commit(commit))
+        loop.committed(answer)
+        self._metrics.committed(commit, perf_counter() - began, time())
+        if commit.outbox or commit.writes:
+            self._publisher.wake()
+        if commit.positions_to:
+            self._committed(self.partition, commit.positions_to)
+
+    async def _ask_ends(self, loop: PartitionLoop, effect: AskEnds) -> None:
+        """Ask; where the same question was just answered, wait for a delivery or a moment first."""
+        asked, at = self._asked_at
+        if asked == effect.asked and (pause := _ASK_AGAIN_S - (monotonic() - at)) > 0:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._news.wait(), pause)
+            if self._news.is_set():
+                return
+        self._asked_at = (effect.asked, monotonic())
+        loop.ends(await self._ends(self.partition), effect.asked)
+
+    async def _patiently(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Do it until it is done: an outage of Redis is waited out, and nothing is lost meanwhile."""
+        for attempt in range(1_000_000):
+            try:
+                return await call()
+            except StoreUnavailable as outage:
+                if self._stopping:
+                    raise Fenced(f"partition {self.partition}: stopped while Redis was away") from outage
+                pause = _OUTAGE_PAUSE_S[min(attempt, len(_OUTAGE_PAUSE_S) - 1)]
+                log.warning("partition %d waits for Redis: %s", self.partition, outage)
+                await asyncio.sleep(pause)
+        raise AssertionError("unreachable: a million pauses of a second")
+
+
+def _no_policy(partition: int, key: str) -> str:
+    return (
+        f"ticks of partition {partition} name the policy {key}, which the topic policies does not hold: "
+        f"write it there with `loyalty policy publish FILE`, then start the worker again"
+    )
