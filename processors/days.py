@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 DAY_MS = 86_400_000
 _EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
-_EPOCH = datetime(1970, 1, 1)
+_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - naive, as local times are in here
 _MILLISECOND = timedelta(milliseconds=1)
 # Every valid time (1970 to 2100) has 47,482 days; the bound only guards against calls outside of it.
 _REMEMBERED_MAX = 65_536
@@ -143,6 +143,15 @@ class Calendar:
             else:
                 low = middle + 1
         return high
+
+
+def is_day(text: str) -> bool:
+    """Whether "YYYY-MM-DD" names a day that there is."""
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
 
 
 def utc_iso(ms: int) -> str:

@@ -199,7 +199,7 @@ def _across(document: Document) -> Iterator[Contradiction]:
                 )
     yield from _twice("care", [care.kind for care in document.care], "kind")
     yield from _twice("segments", [segment.name for segment in document.segments], "name")
-    yield from _twice("grades", [grade.name for grade in document.grades], "name")
+    yield from _grades(document.grades)
     programme = document.programme.currency
     if document.currencies.rates.get(programme) not in (None, Rate(1, 1)):
         yield ("currencies", "rates", programme), "is the programme's own currency, which is worth 1; leave it out"
@@ -239,6 +239,17 @@ def _ladder(tiers: tuple[Tier, ...]) -> Iterator[Contradiction]:
                     ),
                 )
                 break
+
+
+def _grades(grades: tuple[Grade, ...]) -> Iterator[Contradiction]:
+    yield from _twice("grades", [grade.name for grade in grades], "name")
+    for place, grade in enumerate(grades):
+        asked = [name for name in Grade.__struct_fields__ if name != "name" and getattr(grade, name) is not None]
+        if place == 0 and asked:
+            words = "who meets none must have a grade too; put one without conditions before it"
+            yield ("grades", 0, asked[0]), f'is a condition of the first grade, "{grade.name}": {words}'
+        if place > 0 and not asked:
+            yield ("grades", place), f'("{grade.name}") has no condition, so that everybody would have it'
 
 
 def _implied(higher: Tier, lower: Tier) -> bool:

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
-from processors.days import Calendar
+from processors.days import Calendar, is_day
 from processors.money import EXPONENTS, Rate
 from processors.strict import BAD, Contradiction, Problem, entries, finish, unknown, value
 from processors.toml_lines import Path
@@ -288,7 +288,7 @@ class CareRules(Struct, frozen=True):
 
     def contradictions(self) -> Iterator[Contradiction]:
         hours = self.quiet_hours
-        if hours is not None and not (len(hours) == 2 and all(map(_QUIET.fullmatch, hours)) and hours[0] != hours[1]):  # noqa: PLR2004
+        if hours is not None and not (len(hours) == 2 and all(map(_QUIET.fullmatch, hours)) and hours[0] != hours[1]):
             yield (
                 ("quiet_hours",),
                 (f'is {list(hours)}: must be two different times of day, from and to, such as ["20:00", "09:00"]'),
@@ -343,19 +343,25 @@ class Segment(Struct, frozen=True):
     when: Words
 
 
-_DATES = {"date": r"(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])", "dates": r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])"}
-
-
 class Festival(Struct, frozen=True):
     """Either `date` (MM-DD, every year) or `dates` (YYYY-MM-DD, those that move)."""
 
     name: Name
-    date: Annotated[str, Meta(pattern=rf"\A{_DATES['date']}\Z", description="a day of each year, MM-DD")] | None = None
-    dates: tuple[Annotated[str, Meta(pattern=rf"\A{_DATES['dates']}\Z", description="a date, YYYY-MM-DD")], ...] = ()
+    date: Annotated[str, Meta(pattern=r"\A\d\d-\d\d\Z", description='a day of each year in quotes, "MM-DD"')] | None = (
+        None
+    )
+    dates: tuple[
+        Annotated[str, Meta(pattern=r"\A\d{4}-\d\d-\d\d\Z", description='a date in quotes, "YYYY-MM-DD"')], ...
+    ] = ()
 
     def contradictions(self) -> Iterator[Contradiction]:
         if (self.date is None) == (not self.dates):
             yield (), "must have either date (MM-DD, every year) or dates (YYYY-MM-DD)"
+        if self.date is not None and not is_day("2000-" + self.date):  # 29 February is a day of some years
+            yield ("date",), f'is "{self.date}": there is no such day'
+        for place, day in enumerate(self.dates):
+            if not is_day(day):
+                yield ("dates", place), f'is "{day}": there is no such day'
 
 
 class Feasts(Struct, frozen=True):

@@ -79,7 +79,7 @@ def finish(struct: type[T], values: Mapping[str, Any], path: Path, problems: lis
     return made
 
 
-def value(kind: Any, raw: object, path: Path, problems: list[Problem]) -> Any:  # noqa: PLR0911 - one line a kind
+def value(kind: Any, raw: object, path: Path, problems: list[Problem]) -> Any:
     """`raw` as the annotated type `kind`, or BAD."""
     base, meta = _parts(kind)
     origin = get_origin(base)
@@ -93,7 +93,7 @@ def value(kind: Any, raw: object, path: Path, problems: list[Problem]) -> Any:  
         choices = get_args(base)
         if raw in choices and isinstance(raw, str):
             return raw
-        near = _near(str(raw), choices)
+        near = _near(raw, choices) if isinstance(raw, str) else ""
         return _bad(problems, path, f"is {shown(raw)}: must be {demand(kind)}{near}")
     made = _scalar(base, raw)
     if made is BAD or not _within(made, meta):

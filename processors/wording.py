@@ -28,7 +28,7 @@ class Wording:
             if not isinstance(self._tables.get(table), dict):
                 raise ValueError(f"texts/{language}.toml: [{table}] is missing; en.toml shows what there must be")
 
-    def tier_reason(self, direction: str, tier_needed: str, code: str, have: int, need: int, currency: str) -> str:  # noqa: PLR0913, PLR0917 - the facts of a reason
+    def tier_reason(self, direction: str, tier_needed: str, code: str, have: int, need: int, currency: str) -> str:
         """Why a tier was won (UP: the condition met) or lost (DOWN: the one missed), in one sentence.
 
         `tier_needed`: the tier whose condition `code` is. Amounts in minor units of `currency`.

@@ -1,0 +1,73 @@
+"""Sentences: the same codes in every language, and money as people read it."""
+
+from pathlib import Path
+
+import pytest
+
+from processors.sections import CONDITIONS
+from processors.wording import Wording
+
+TEXTS = Path("processors/texts")
+LANGUAGES = sorted(path.stem for path in TEXTS.glob("*.toml"))
+
+
+def wording(language: str) -> Wording:
+    return Wording((TEXTS / f"{language}.toml").read_text("utf-8"), language)
+
+
+def test_english_and_chinese_are_there() -> None:
+    assert {"en", "zh"} <= set(LANGUAGES)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_language_has_the_same_sentences_with_the_same_numbers(language: str) -> None:
+    assert wording(language).forms() == wording("en").forms()
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_T4_every_condition_has_its_sentences(language: str) -> None:
+    forms = wording(language).forms()
+    for code in CONDITIONS:
+        assert forms[f"reason.{code}"] == {"tier", "have", "need"}
+        assert forms[f"missing.{code}"] == {"tier", "missing"}
+
+
+def test_T4_a_reason_says_what_decided_with_have_and_need() -> None:
+    say = wording("en").tier_reason
+    assert say("UP", "gold", "min_value_365d", 61_200, 60_000, "USD") == (
+        "bought for 612.00 USD in the last 365 days; gold needs 600.00 USD"
+    )
+    assert say("DOWN", "gold", "min_purchases_365d", 5, 6, "USD") == "purchases in the last 365 days: 5; gold needs 6"
+    assert say("UP", "gold", "min_value_365d", 61_200, 60_000, "JPY") == (
+        "bought for 61200 JPY in the last 365 days; gold needs 60000 JPY"
+    )
+    assert say("DOWN", "gold", "policy", 0, 0, "USD") == "the programme has changed what gold needs"
+
+
+def test_T4_chinese_says_the_same() -> None:
+    assert wording("zh").tier_reason("UP", "gold", "min_value_365d", 61_200, 60_000, "CNY") == (
+        "最近365天消费612.00 CNY；gold需要600.00 CNY"
+    )
+
+
+def test_T4_what_is_missing_is_said_only_where_something_is() -> None:
+    missing = wording("en").to_next
+    assert missing("gold", "min_value_365d", 41_200, 60_000, "USD") == "buy for 188.00 USD more for gold"
+    assert missing("gold", "min_purchases_365d", 6, 6, "USD") is None
+
+
+def test_a_name_with_braces_is_only_a_name() -> None:
+    assert "{have}" in wording("en").tier_reason("UP", "{have}", "min_value_365d", 1, 1, "USD")
+
+
+def test_plain_sentences_take_their_numbers() -> None:
+    assert wording("en").plain("keep_until", tier="gold", date="2017-12-31") == "gold is kept until 2017-12-31"
+
+
+def test_a_code_without_a_sentence_and_a_text_without_tables_are_named() -> None:
+    with pytest.raises(KeyError, match=r"texts/en.toml: \[plain\] has no nonsense"):
+        wording("en").plain("nonsense")
+    with pytest.raises(ValueError, match=r"texts/xx.toml: \[reason\] is missing"):
+        Wording("a = 1", "xx")
+    with pytest.raises(ValueError, match=r"texts/xx.toml: is no TOML"):
+        Wording("a = ", "xx")
