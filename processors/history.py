@@ -147,8 +147,17 @@ def with_day(  # noqa: PLR0913 - one argument a column
             "margin": (*history.margin[:-1], history.margin[-1] + margin),
             "serve": (*history.serve[:-1], history.serve[-1] + serve),
         }
-    at = len(days) if not days or days[-1] < day else bisect_left(days, day)
-    new = at == len(days) or days[at] != day
+    if not days or days[-1] < day:
+        return {
+            "days": (*days, day),
+            "value": (*history.value, value),
+            "sales": (*history.sales, sales),
+            "returns": (*history.returns, returns),
+            "margin": (*history.margin, margin),
+            "serve": (*history.serve, serve),
+        }
+    at = bisect_left(days, day)
+    new = days[at] != day
 
     def put(column: tuple[int, ...], amount: int) -> tuple[int, ...]:
         if new:

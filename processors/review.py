@@ -6,6 +6,8 @@ at the programme's midnight on which a day leaves; a running grace ends at its o
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -46,19 +48,17 @@ def review(customer: Customer, now: int, around: Surroundings, policy: Policy) -
 
 def advance(
     customer: Customer, until: int, around: Surroundings, policy: Policy, *, steps_max: int
-) -> tuple[Customer, tuple[Output, ...]]:
-    """`customer` reviewed at each own due instant up to and including `until` (ms), at most `steps_max` times.
+) -> Iterator[Review]:
+    """The reviews of `customer` at each own due instant up to and including `until` (ms), at most `steps_max`.
 
-    Reviews happen at the due instant, never at the tick, so neither tick spacing nor batch split changes what is told.
+    They happen at the due instant, never at the tick, so neither tick spacing nor batch split changes what is told.
     """
-    outputs: tuple[Output, ...] = ()
     for _ in range(steps_max):
         if customer.next_review > until:
-            break
+            return
         seen = review(customer, customer.next_review, around, policy)
         customer = seen.customer
-        outputs += seen.outputs
-    return customer, outputs
+        yield seen
 
 
 def evaluated(customer: Customer, clock: int, policy: Policy) -> tuple[Customer, Figures]:

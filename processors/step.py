@@ -19,9 +19,9 @@ from processors.events import Dated, Purchase, Referral
 from processors.history import content_of, id_hash
 from processors.outputs import Output
 from processors.policy import Policy
-from processors.review import advance, review
+from processors.review import Review, advance, review
 from processors.tier import Surroundings
-from processors.value import Figures, figures
+from processors.value import Figures
 
 DUE_STEPS_MAX: Final = 64
 """Reviews of one customer in one slice: bounds how long a slice can take; the rest comes with the next."""
@@ -137,20 +137,20 @@ class Batch:
         self._outputs.append(Told(event.customer_id, referral))
 
     def _review(self, customer: Customer, now: int) -> None:
-        seen = review(customer, now, self._around, self._policy)
-        self._keep(seen.customer, seen.outputs)
-        self._figures[customer.id] = seen.figures
+        self._keep(review(customer, now, self._around, self._policy))
 
     def _advance(self, customer: Customer, until: int, steps_max: int) -> Customer:
-        advanced, outputs = advance(customer, until, self._around, self._policy, steps_max=steps_max)
-        if advanced is not customer:
-            self._keep(advanced, outputs)
-            self._figures.pop(customer.id, None)
-        return advanced
+        for seen in advance(customer, until, self._around, self._policy, steps_max=steps_max):
+            self._keep(seen)
+            customer = seen.customer
+        return customer
 
-    def _keep(self, customer: Customer, outputs: tuple[Output, ...]) -> None:
+    def _keep(self, seen: Review) -> None:
+        customer = seen.customer
         self._now[customer.id] = customer
-        self._outputs.extend(Told(customer.id, output) for output in outputs)
+        self._figures[customer.id] = seen.figures
+        for output in seen.outputs:
+            self._outputs.append(Told(customer.id, output))
 
     def erase(self, customer_id: str, clock: int | None) -> None:
         """Forget the customer (D4): events up to the later of the clock and the customer's own time stay dropped."""
@@ -182,21 +182,14 @@ class Batch:
 
     def changes(self) -> Changes:
         """What the batch came to, to be committed as one."""
-        policy = self._policy
-        figs = {}
         told = []
         for customer_id, customer in self._now.items():
             before = self._before.get(customer_id)
-            if customer is not None:
-                held = self._figures.get(customer_id)
-                if held is None:
-                    held = figures(customer.history, policy.calendar.day_of(customer.now), policy.calendar)
-                figs[customer_id] = held
             if (None if before is None else before.told) != (None if customer is None else customer.told):
                 told.append(customer_id)
             self._count_tiers(before, customer)
         return Changes(
-            dict(self._now), figs, tuple(told), tuple(self._outputs), tuple(self._erased), dict(self.counts)
+            dict(self._now), self._figures, tuple(told), tuple(self._outputs), tuple(self._erased), dict(self.counts)
         )
 
     def _count_tiers(self, before: Customer | None, after: Customer | None) -> None:

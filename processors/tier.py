@@ -7,7 +7,8 @@ decided, until when the tier keeps by itself, and what the next one asks. T5 its
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from typing import Final
 
 from msgspec import Struct
 
@@ -17,7 +18,10 @@ from processors.outputs import TierChange, ToNext
 from processors.policy import Policy, Tier
 from processors.value import Figures, figures
 
-SHARE = "min_value_share_rank"
+SHARE: Final = "min_value_share_rank"
+
+UNREACHABLE: Final = 1 << 62
+"""The threshold of a top share that no tick has told yet: nobody is in it."""
 
 
 class Surroundings(Struct, frozen=True):
@@ -29,17 +33,35 @@ class Surroundings(Struct, frozen=True):
     """
 
     context: str
+    ladder: Ladder
     since: int = -1
     value_at_share: Mapping[str, int] = {}
+
+
+Ladder = tuple[tuple[int, tuple[tuple[str, int], ...]], ...]
+"""(rank, ((figure, least), ...)), highest first, thresholds of shares put in: the tiers as a review climbs them."""
 
 
 def surroundings(policy: Policy, since: int = -1, value_at_share: Mapping[str, int] | None = None) -> Surroundings:
     """What a review under `policy` sees around it; shares count only where a tier asks for one."""
     shares = dict(sorted((value_at_share or {}).items()))
+    ladder = tuple(
+        (rank, tuple((figure_of(name), _least(name, need, shares)) for name, need in policy.tiers[rank].conditions))
+        for rank in range(len(policy.tiers) - 1, 0, -1)
+    )
     if not any(name == SHARE for tier in policy.tiers for name, _ in tier.conditions):
-        return Surroundings(policy.key, since)
+        return Surroundings(policy.key, ladder, since)
     text = ",".join(f"{share}={value}" for share, value in shares.items())
-    return Surroundings(f"{policy.key};{text}", since, shares)
+    return Surroundings(f"{policy.key};{text}", ladder, since, shares)
+
+
+def figure_of(condition: str) -> str:
+    """The figure that `condition` looks at."""
+    return "value_365d" if condition == SHARE else condition[4:]
+
+
+def _least(condition: str, need: int | str, shares: Mapping[str, int]) -> int:
+    return shares.get(str(need), UNREACHABLE) if condition == SHARE else int(need)
 
 
 class Step(Struct, frozen=True, gc=False):
@@ -57,27 +79,13 @@ class Verdict(Struct, frozen=True):
     deadline: int | None
 
 
-def need_of(condition: str, need: int | str, around: Surroundings) -> int | None:
-    """The least figure that `condition` asks; None while a top share's threshold is not known yet: then it fails."""
-    return around.value_at_share.get(str(need)) if condition == SHARE else int(need)
-
-
-def have_of(condition: str, figs: Figures) -> int:
-    """The figure that `condition` looks at."""
-    have: int = getattr(figs, "value_365d" if condition == SHARE else condition[4:])
-    return have
-
-
-def holds(condition: str, need: int | str, figs: Figures, around: Surroundings) -> bool:
-    """Whether one named condition of a tier holds."""
-    least = need_of(condition, need, around)
-    return least is not None and have_of(condition, figs) >= least
-
-
-def qualified(tiers: Sequence[Tier], figs: Figures, around: Surroundings) -> int:
-    """The rank of the highest tier all of whose conditions hold (T1). `tiers` lowest first; the first has none."""
-    for rank in range(len(tiers) - 1, 0, -1):
-        if all(holds(name, need, figs, around) for name, need in tiers[rank].conditions):
+def qualified(ladder: Ladder, figs: Figures) -> int:
+    """The rank of the highest tier all of whose conditions hold (T1); the lowest has none."""
+    for rank, conditions in ladder:
+        for figure, least in conditions:
+            if getattr(figs, figure) < least:
+                break
+        else:
             return rank
     return 0
 
@@ -85,7 +93,7 @@ def qualified(tiers: Sequence[Tier], figs: Figures, around: Surroundings) -> int
 def decide(told: Told, figs: Figures, now: int, around: Surroundings, policy: Policy) -> Verdict:
     """What a review at `now` makes of the tier (T1-T3). A tier the policy no longer has counts as the lowest."""
     held = policy.tier_rank(told.tier) or 0
-    reached = qualified(policy.tiers, figs, around)
+    reached = qualified(around.ladder, figs)
     if reached == held and told.below_since is None and told.tier == policy.tiers[held].name:
         return Verdict(told, (), None)
     if reached >= held:
@@ -158,8 +166,7 @@ def _decided(figs: Figures, tier: Tier, up: bool, around: Surroundings) -> tuple
 
     Tight is by have/need; where they tie, the one named first.
     """
-    asked = [(name, have_of(name, figs), need_of(name, need, around)) for name, need in tier.conditions]
-    known = [(name, have, need) for name, have, need in asked if need is not None]
+    known = [(step.condition, step.have, step.need) for step in to_next(figs, tier, around)]
     missed = known if up else [row for row in known if row[1] < row[2]]
     if not missed:
         return "policy", 0, 0  # a tier that the policy changed under the customer
@@ -169,8 +176,8 @@ def _decided(figs: Figures, tier: Tier, up: bool, around: Surroundings) -> tuple
 
 def to_next(figs: Figures, tier: Tier, around: Surroundings) -> tuple[ToNext, ...]:
     """What `tier` asks and what the customer has (T4)."""
-    asked = [(name, need_of(name, need, around)) for name, need in tier.conditions]
-    return tuple(ToNext(name, have_of(name, figs), need) for name, need in asked if need is not None)
+    asked = [(name, _least(name, need, around.value_at_share)) for name, need in tier.conditions]
+    return tuple(ToNext(name, getattr(figs, figure_of(name)), need) for name, need in asked if need != UNREACHABLE)
 
 
 def keep_until(told: Told, history: History, now: int, around: Surroundings, policy: Policy) -> int | None:
@@ -184,7 +191,7 @@ def keep_until(told: Told, history: History, now: int, around: Surroundings, pol
     calendar, since, at = policy.calendar, told.below_since, now
     for _ in range(WINDOW_DAYS + 2):
         day = calendar.day_of(at)
-        if qualified(policy.tiers, figures(history, day, calendar), around) >= rank:
+        if qualified(around.ladder, figures(history, day, calendar)) >= rank:
             since = None
         elif since is None:
             since = at
