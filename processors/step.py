@@ -14,7 +14,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from processors.customer import Customer, apply, newcomer
+from processors.customer import Customer, Told, apply, newcomer
 from processors.events import Dated, Purchase, Referral
 from processors.history import content_of, id_hash
 from processors.outputs import Output
@@ -30,7 +30,7 @@ _CATCH_UP_MAX: Final = 1_000
 """Reviews before an event: a window has 365 days to leave and each tier one grace, so more is a fault of ours."""
 
 
-class Told(Struct, frozen=True):
+class Telling(Struct, frozen=True):
     """Something to tell: an output of the customer, or a fact for another customer's partition."""
 
     customer_id: str
@@ -46,12 +46,13 @@ class Erased(Struct, frozen=True, gc=False):
 
 class Changes(Struct, frozen=True):
     """What a batch came to. customers: id to the customer after it (None: erased), only those that changed.
-    figures: of the last review of each; told: ids whose `told` differs from before; counts: by name."""
+    figures: of the last review of each; told: ids whose `told` differs from before (from a newcomer's, who is never
+    told); counts: by name."""
 
     customers: dict[str, Customer | None]
     figures: dict[str, Figures]
     told: tuple[str, ...]
-    outputs: tuple[Told, ...]
+    outputs: tuple[Telling, ...]
     erased: tuple[Erased, ...]
     counts: Mapping[str, int]
 
@@ -74,7 +75,8 @@ class Batch:
         self._not_before = dict(not_before)
         self._figures: dict[str, Figures] = {}
         self._around, self._policy, self._horizon_ms = around, policy, horizon_ms
-        self._outputs: list[Told] = []
+        self._untold = Told(policy.tiers[0].name)
+        self._outputs: list[Telling] = []
         self._erased: list[Erased] = []
         self.counts: Counter[str] = Counter()
 
@@ -134,7 +136,7 @@ class Batch:
             referred_customer_id=event.customer_id,
             content=event.content,
         )
-        self._outputs.append(Told(event.customer_id, referral))
+        self._outputs.append(Telling(event.customer_id, referral))
 
     def _review(self, customer: Customer, now: int) -> None:
         self._keep(review(customer, now, self._around, self._policy))
@@ -150,7 +152,7 @@ class Batch:
         self._now[customer.id] = customer
         self._figures[customer.id] = seen.figures
         for output in seen.outputs:
-            self._outputs.append(Told(customer.id, output))
+            self._outputs.append(Telling(customer.id, output))
 
     def erase(self, customer_id: str, clock: int | None) -> None:
         """Forget the customer (D4): events up to the later of the clock and the customer's own time stay dropped."""
@@ -182,10 +184,10 @@ class Batch:
 
     def changes(self) -> Changes:
         """What the batch came to, to be committed as one."""
-        told = []
+        told, untold = [], self._untold
         for customer_id, customer in self._now.items():
             before = self._before.get(customer_id)
-            if (None if before is None else before.told) != (None if customer is None else customer.told):
+            if customer is not None and customer.told != (before.told if before is not None else untold):
                 told.append(customer_id)
             self._count_tiers(before, customer)
         return Changes(
