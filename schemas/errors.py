@@ -7,7 +7,7 @@ from __future__ import annotations
 
 
 class BadRecord(Exception):
-    """A record that cannot become an event. `error`: the class as dead letters and metrics name it."""
+    """A record that cannot become an event (D6). `error`: the class as dead letters and metrics name it."""
 
     @property
     def error(self) -> str:

@@ -1,0 +1,193 @@
+"""Writes docs/rules.md: the rules with the policy's numbers, in the words of the docstrings of what decides them.
+
+    python -m tests.rulebook > docs/rules.md
+
+A docstring belongs to a rule when it names the rule's id: "(T1)", "(T2, T3)", "(T1-T3)"; in a module's docstring, the
+sentences that begin with the id: "T2 down after …". `tests/test_rulebook.py` holds the page current.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from processors.money import Rate, major
+from processors.policy import Policy, load_policy
+from processors.sections import CONDITIONS
+
+ROOT = Path(__file__).parent.parent
+PAGE = ROOT / "docs" / "rules.md"
+POLICY = ROOT / "infra" / "policy.toml"
+FOLDERS = ("processors", "schemas", "streams")
+
+HEAD = """\
+# The rules
+
+Written from `infra/policy.toml` and the docstrings of the functions that decide, by `python -m tests.rulebook`; a test
+holds it current. A *day* is a calendar day in the programme's time zone. Amounts are integers in minor units (cents).
+"""
+
+RULES = {
+    "V1": (
+        "Rolling figures",
+        "Value, margin, cost to serve, contribution, purchases, returns, categories and referrals of the last 365 days,"
+        " today's included: exact to the minor unit, for late, repeated and unordered events.",
+    ),
+    "T1": ("Up at once", "The tier is the highest one all of whose conditions hold, from the moment they do."),
+    "T2": (
+        "Down after a grace",
+        "Who has been below without a break for the days of grace goes down, at the same local time; a day back at or"
+        " above begins the grace anew. A late event changes the future, never what was told.",
+    ),
+    "T3": ("One step down", "Where the policy says so, a grace costs one tier at most, and a new grace begins there."),
+    "T4": (
+        "Every change says why",
+        "The condition that decided with have and need, until when the tier is kept by itself, and what the next asks.",
+    ),
+    "T5": ("Benefits", "A tier's benefits are in the policy, in the customer's view and in the change event."),
+    "D1": (
+        "No order and no repeat matters",
+        "Facts, and all figures from facts alone, are the same in any order and with repeats. What is told is the same"
+        " for every batch and tick while each customer's events come in order of time.",
+    ),
+    "D2": (
+        "Returns",
+        "A return takes back value and margin on its own day and counts in `returns_365d`; the sale stays a purchase.",
+    ),
+    "D3": ("Newcomers", "An unknown customer is created by their first event; the profile may come later."),
+    "D6": (
+        "What cannot be used",
+        "A record that breaks the contract goes to `dead-letters` with the reason and its original bytes, one that came"
+        " to the wrong partition to the right one; the stream goes on.",
+    ),
+}
+
+WIDE = 4
+"""A docstring that names more rules than this tells of a family, and nothing of one."""
+
+_ID = re.compile(r"\b([A-Z])(\d)(?:-\1?(\d))?\b")
+
+
+class Words(NamedTuple):
+    """What a docstring says of a rule. `where`: file and name."""
+
+    where: str
+    text: str
+
+
+def page(policy: Policy, root: Path = ROOT) -> str:
+    """The whole page."""
+    said = list(docstrings(root))
+    parts = [HEAD, *programme(policy)]
+    for rule, (title, text) in RULES.items():
+        parts.append(f"## {rule} {title}\n\n{text}\n")
+        numbers = list(NUMBERS[rule](policy)) if rule in NUMBERS else []
+        if numbers:
+            parts.append("\n".join(f"- {line}" for line in numbers) + "\n")
+        deciders = [words for names, words in said if rule in names and len(names) <= WIDE]
+        if deciders:
+            parts.append(
+                "In the code:\n\n" + "\n".join(f"- `{words.where}`: {words.text}" for words in deciders) + "\n"
+            )
+    return "\n".join(parts)
+
+
+def docstrings(root: Path) -> Iterator[tuple[frozenset[str], Words]]:
+    """Every docstring that names a rule, with the ids of the rules it names, by file and line."""
+    for folder in FOLDERS:
+        for file in sorted((root / folder).rglob("*.py")):
+            where = file.relative_to(root).as_posix()
+            tree = ast.parse(file.read_text("utf-8"))
+            first = " ".join((ast.get_docstring(tree) or "").partition("\n\n")[0].split())
+            if _tags(first):
+                yield _tags(first), Words(where, first)
+            for sentence in _sentences(ast.get_docstring(tree) or ""):
+                yield ids(sentence.split(" ", 1)[0]), Words(where, sentence)
+            for node in ast.walk(tree):
+                if isinstance(node, ast.FunctionDef | ast.ClassDef):
+                    text = " ".join((ast.get_docstring(node) or "").partition("\n\n")[0].split())
+                    if _tags(text):
+                        yield _tags(text), Words(f"{where} {node.name}", text)
+
+
+def _tags(text: str) -> frozenset[str]:
+    """The rules that a text names in brackets."""
+    return frozenset(name for inner in re.findall(r"\(([^()]*)\)", text) for name in ids(inner))
+
+
+def ids(text: str) -> frozenset[str]:
+    """The rules that a text names: "T1-T3" names three."""
+    found: set[str] = set()
+    for family, first, last in _ID.findall(text):
+        found.update(f"{family}{number}" for number in range(int(first), int(last or first) + 1))
+    return frozenset(found)
+
+
+def programme(policy: Policy) -> Iterator[str]:
+    """The tiers as a table."""
+    currency = policy.programme.currency
+    yield f"## The programme: {policy.label}\n"
+    yield f"Currency {currency}, days in {policy.programme.time_zone}.\n"
+    rows = ["| tier | needs, all of it | benefits |", "|---|---|---|"]
+    for tier in policy.tiers:
+        needs = "<br>".join(f"{_condition(name)} {_need(name, need, currency)}" for name, need in tier.conditions)
+        rows.append(f"| {tier.name} | {needs or 'nothing'} | {', '.join(tier.benefits) or '–'} |")
+    yield "\n".join(rows) + "\n"
+
+
+def _value_numbers(policy: Policy) -> Iterator[str]:
+    currency = policy.programme.currency
+    rates = "".join(f", `{name}` {_percent(rate)}" for name, rate in policy.margin.rates.items())
+    yield f"`[margin]` for a line without `cost`: {_percent(policy.margin.default_rate)}{rates}; by line, half even"
+    costs = "".join(f", {name} {major(cost, currency)}" for name, cost in policy.costs.channels.items())
+    yield f"`[costs]` a complaint opened {major(policy.costs.complaint, currency)}{costs}, plus compensation paid"
+    for code, rate in policy.currencies.rates.items():
+        yield f"`[currencies]` 1 {code} is {rate} {currency}, by line, half even"
+
+
+def _down_numbers(policy: Policy) -> Iterator[str]:
+    yield f"`[tier_rules] grace_days` = {policy.tier_rules.grace_days}"
+
+
+def _step_numbers(policy: Policy) -> Iterator[str]:
+    yield f"`[tier_rules] one_step_down` = {str(policy.tier_rules.one_step_down).lower()}"
+
+
+def _condition_numbers(policy: Policy) -> Iterator[str]:
+    yield "Conditions there are: " + ", ".join(f"`{name}`" for name in CONDITIONS)
+
+
+NUMBERS = {"V1": _value_numbers, "T1": _condition_numbers, "T2": _down_numbers, "T3": _step_numbers}
+
+
+def _sentences(text: str) -> Iterator[str]:
+    """The parts of a module's docstring that begin with a rule's id: "T1 up at once, …", "D2: a return …"."""
+    for paragraph in text.split("\n\n"):
+        flat = " ".join(paragraph.split())
+        for part in re.split(r"(?:(?<=[.;]) |^)(?=[A-Z]\d(?:-[A-Z]?\d)?:? [^,)])", flat):
+            if re.match(r"[A-Z]\d", part):
+                yield part
+
+
+def _condition(name: str) -> str:
+    return name.removeprefix("min_").replace("_365d", "").replace("_", " ")
+
+
+def _need(name: str, need: int | str, currency: str) -> str:
+    if isinstance(need, str):
+        return f"among the top {_percent(Rate.of(need))}"
+    return (
+        major(need, currency) if name in ("min_value_365d", "min_margin_365d", "min_contribution_365d") else str(need)
+    )
+
+
+def _percent(rate: Rate) -> str:
+    return f"{Rate.of(rate.fraction * 100)}%"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(page(load_policy(POLICY.read_text("utf-8"))))
