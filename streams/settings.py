@@ -219,7 +219,9 @@ class Spec:
         try:
             return Path(path).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise SettingError(f"{self.name}_FILE is {path!r}: cannot be read ({error}); give a readable file") from None
+            raise SettingError(
+                f"{self.name}_FILE is {path!r}: cannot be read ({error}); give a readable file"
+            ) from None
 
 
 _SHIPPED_POLICY = Path(__file__).resolve().parent.parent / "infra" / "policy.toml"

@@ -6,6 +6,7 @@ they lie in the user's cache folder, outside the tree.
 
 import base64
 import contextlib
+import hashlib
 import logging
 import os
 import secrets
@@ -19,7 +20,11 @@ from pathlib import Path
 from infra.localstack.process import Daemon, StackError, port_taken
 
 VERSION = "4.4.0"
-COORDINATES = f"org.apache.kafka:kafka_2.13:{VERSION}"
+KAFKA = f"org.apache.kafka:kafka_2.13:{VERSION}"
+LOGGING = "org.apache.logging.log4j:log4j-slf4j-impl:2.25.5"
+"""Without this one jar the broker logs nothing at all. Resolved by itself: together, its versions would win."""
+LOCK = Path(__file__).with_name("jars.sha256")
+"""The jars and their SHA-256, as `sha256sum` writes them: what comes from the network must be exactly these."""
 START_SECONDS = 90.0  # 3 s on a quiet machine; recovery after a kill reads whole segments
 STOP_SECONDS = 45.0
 FORMAT_SECONDS = 90.0
@@ -130,8 +135,8 @@ class Kafka:
             records = [log for log in records if not log.parent.name.startswith("__")]
             if records:
                 raise StackError(
-                    f"{self.folder} holds records ({records[0].parent.name} and others) but no meta.properties, without "
-                    "which Kafka does not open it; put meta.properties back, or move the folder away to begin anew"
+                    f"{self.folder} holds records ({records[0].parent.name} and others) but no meta.properties, "
+                    "without which Kafka does not open it; put meta.properties back, or move the folder away to begin anew"
                 )
             self._tell(f"kafka: {self.folder} was only half formatted and held no records; formatted anew")
             for path in leftovers:
@@ -159,18 +164,13 @@ class Kafka:
         ]
 
 
-def answers(address: str) -> bool:
-    """Whether a Kafka broker serves metadata there."""
-    return version_and_brokers(address) is not None
-
-
-def version_and_brokers(address: str, seconds: float = 3.0) -> tuple[str, int] | None:
-    """What the cluster at `address` says: the newest release its protocol stands for, and how many brokers. None: silent."""
-    host, _, port = address.partition(",")[0].rpartition(":")
+def answers(address: str, seconds: float = 3.0) -> bool:
+    """Whether a Kafka broker serves metadata there and counts itself in."""
+    host, _, port = address.rpartition(":")
     try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=1).close()  # the client itself is slow to give up
+        socket.create_connection((host.strip("[]"), int(port)), timeout=1).close()  # the client is slow to give up
     except OSError:
-        return None
+        return False
     from kafka import KafkaAdminClient
     from kafka.errors import KafkaError
 
@@ -178,22 +178,16 @@ def version_and_brokers(address: str, seconds: float = 3.0) -> tuple[str, int] |
     timeout_ms = int(seconds * 1000)
     try:
         admin = KafkaAdminClient(
-            bootstrap_servers=address.split(","), request_timeout_ms=timeout_ms, bootstrap_timeout_ms=timeout_ms
+            bootstrap_servers=[address], request_timeout_ms=timeout_ms, bootstrap_timeout_ms=timeout_ms
         )
     except (KafkaError, OSError):
-        return None
+        return False
     try:
-        brokers = len(admin.describe_cluster()["brokers"])
-        return (_release(admin), brokers) if brokers else None
+        return any(not broker["is_fenced"] for broker in admin.describe_cluster()["brokers"])
     except (KafkaError, OSError, KeyError):
-        return None
+        return False
     finally:
         admin.close()
-
-
-def _release(admin: object) -> str:
-    version = admin.get_broker_version_data(_NODE_ID) if hasattr(admin, "get_broker_version_data") else None
-    return str(version)
 
 
 def _quiet() -> None:
@@ -216,29 +210,56 @@ def cache_dir() -> Path:
 
 
 def resolve(tell: Callable[[str], None]) -> list[Path]:
-    """Kafka's jars, downloaded once. Raises StackError when they cannot be had."""
+    """Kafka's jars, downloaded once and checked against `LOCK`. Raises StackError when they cannot be had."""
+    home = cache_dir() / "jgo"
+    wanted = _locked()
+    listed = home / f"classpath-{hashlib.sha256(LOCK.read_bytes()).hexdigest()[:16]}"
+    with contextlib.suppress(FileNotFoundError):
+        jars = [Path(line) for line in listed.read_text().splitlines()]
+        if len(jars) == len(wanted) and all(jar.is_file() for jar in jars):
+            return jars
+    tell(f"kafka: loading Kafka {VERSION} (once, about 100 MB)")
+    binding = [jar for jar in _download(LOGGING, home, tell) if jar.name.startswith("log4j-slf4j-impl")]
+    jars = [*_download(KAFKA, home, tell), *binding]
+    _verify(jars, wanted)
+    listed.write_text("\n".join(map(str, jars)))  # only now: what is listed has been verified
+    return jars
+
+
+def _download(coordinates: str, home: Path, tell: Callable[[str], None]) -> list[Path]:
     try:
         import jgo
     except ImportError as error:
         raise StackError("the package jgo is missing, which loads Kafka's jars; run `make install`") from error
     logging.getLogger("jgo").setLevel(logging.ERROR)
-    home = cache_dir() / "jgo"
-    if not home.exists():
-        tell(f"kafka: loading Kafka {VERSION} (once, about 100 MB)")
     for left in range(RESOLVE_TRIES - 1, -1, -1):
         try:
-            environment = jgo.build(COORDINATES, cache_dir=home)
-            return sorted(environment.all_jars)
-        except Exception as error:
+            return sorted(jgo.build(coordinates, cache_dir=home).all_jars)
+        except Exception as error:  # whatever a resolver and a network may raise
             if not left:
-                raise StackError(f"{COORDINATES} cannot be loaded: {error}; is the network there? then try again") from error
-            tell(f"kafka: loading failed ({error}); trying again")
+                raise StackError(f"{coordinates} cannot be loaded: {error}; is the network there? try again") from error
+            tell(f"kafka: loading {coordinates} failed ({error}); trying again")
             time.sleep(2)
     raise AssertionError("the last try returns or raises")
 
 
+def _locked() -> dict[str, str]:
+    pairs = (line.split() for line in LOCK.read_text().splitlines())
+    return {name: digest for digest, name in pairs}
+
+
+def _verify(jars: list[Path], wanted: dict[str, str]) -> None:
+    have = {jar.name: hashlib.sha256(jar.read_bytes()).hexdigest() for jar in jars}
+    if have != wanted:
+        wrong = sorted(name for name in have.keys() | wanted.keys() if have.get(name) != wanted.get(name))
+        raise StackError(
+            f"Kafka's jars are not the ones of {LOCK.name}: {', '.join(wrong)} differ; remove {cache_dir()} and "
+            "the same jars in the local Maven repository, then try again"
+        )
+
+
 def _cluster_id() -> str:
-    """A random id as Kafka writes it: 16 bytes in URL-safe base64, not beginning with a dash (an option to the tool)."""
+    """A random id as Kafka writes it: 16 bytes in URL-safe base64; a dash in front would be an option to the tool."""
     while True:
         made = base64.urlsafe_b64encode(secrets.token_bytes(16)).decode().rstrip("=")
         if not made.startswith("-"):

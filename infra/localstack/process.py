@@ -120,7 +120,9 @@ class Daemon:
         self._record(child.pid)
         if not wait_until(lambda: child.poll() is not None or self._answers(), seconds):
             self.kill(signal.SIGKILL)
-            raise StackError(f"{self.name} did not answer within {seconds:.0f} s; the end of {self.log}:\n{self.tail()}")
+            raise StackError(
+                f"{self.name} did not answer within {seconds:.0f} s; the end of {self.log}:\n{self.tail()}"
+            )
         if child.poll() is not None:
             self.pid_file.unlink(missing_ok=True)
             raise StackError(f"{self.name} ended with {child.returncode}; the end of {self.log}:\n{self.tail()}")

@@ -57,10 +57,10 @@ class Stack:
             self.redis.daemon.stop(redis.STOP_SECONDS)
 
     def status(self) -> list[dict[str, Any]]:
-        """A row for each server: `state` is running, silent (the process is there but does not answer), stopped or taken
-        (another program listens at the port)."""
+        """A row for each server. `state`: running, silent (it is there but does not answer), stopped, or taken (another
+        program answers at its address)."""
         return [
-            self._row("kafka", self.kafka, f"{kafka.VERSION}"),
+            self._row("kafka", self.kafka, kafka.VERSION),
             self._row("redis", self.redis, None),
         ]
 
@@ -85,10 +85,8 @@ class Stack:
     def _row(self, name: str, server: "kafka.Kafka | redis.Redis", version: str | None) -> dict[str, Any]:
         pid = server.daemon.pid()
         answers = server.answers()
-        if pid is None:
-            state = "taken" if answers else "stopped"
-        else:
-            state = "running" if answers else "silent"
+        states = ("taken", "stopped") if pid is None else ("running", "silent")
+        state = states[0 if answers else 1]
         if state == "running" and version is None:
             version = redis.facts(self.redis_url)["version"]
         return {

@@ -159,7 +159,7 @@ def _configure(leaf: ArgumentParser, command: Command) -> None:
 def _unreachable(error: Exception) -> str | None:
     """A line for a server that does not answer; None for what is our own fault and deserves its traceback.
 
-    Known by the module of the error's class: redis is imported by `sinks/` alone, and neither client is loaded for help.
+    Known by the module of the error's class: redis is imported by `sinks/` alone, and help loads no client.
     """
     for kind in type(error).__mro__:
         if kind.__module__.startswith("redis.") and kind.__name__ in ("ConnectionError", "TimeoutError"):

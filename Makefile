@@ -1,0 +1,82 @@
+# What one does here. `make` alone lists it.
+.DEFAULT_GOAL := help
+.PHONY: help run test lint fmt install dev bench simulate down clean clean-all lock hooks
+
+SHELL := /bin/bash
+BIN := .venv/bin
+REQ := requirements
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+PYTEST_ARGS ?=
+SEEDS ?= 200
+
+help:  ## what make can do here
+	@echo 'make TARGET:'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: install  ## real servers, a year of real tills, who rose and fell (4 min; the first time loads 300 MB)
+	@$(BIN)/loyalty demo
+
+test: lint  ## everything: style, types, arrows, then all tests on their own servers
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: dev  ## style, types and arrows (half a minute)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+fmt: dev  ## put the style right
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: install  ## events a second, memory, time by stage; writes docs/benchmarks.md (10 min)
+	$(BIN)/python -m tests.bench $(BENCH_ARGS)
+
+simulate: dev  ## seeded crash simulations; SEED=417 runs one, SEEDS=10000 runs many
+	SEED=$(SEED) SEEDS=$(SEEDS) $(BIN)/python -m pytest tests/simulation $(PYTEST_ARGS)
+
+down:  ## stop the local servers; the data stays
+	@if [ -x $(BIN)/loyalty ]; then $(BIN)/loyalty stack down; fi
+
+clean: down  ## stop the servers and remove all that was made here (.venv, data, caches)
+	@rm -rf .venv .loyalty build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage
+	@find . -name .git -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
+
+clean-all: clean  ## and the Kafka that was loaded into the user's cache
+	@rm -rf "$${XDG_CACHE_HOME:-$$HOME/.cache}/loyalty"
+
+install: .venv/.installed  ## .venv with the command `loyalty`, from the hashed lock (1 min)
+
+dev: .venv/.installed-dev
+
+.venv/bin/python:
+	@for python in $(PYTHON) python3.13 python3.12 python3.11 python3.14 python3 python; do \
+	  if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	    echo "making .venv with $$($$python --version)"; exec $$python -m venv .venv; \
+	  fi; \
+	done; echo 'no Python 3.11 or newer on PATH; install one, or name it: make PYTHON=/path/to/python' >&2; exit 1
+
+.venv/.installed: $(REQ)/build.txt $(REQ)/runtime.txt $(REQ)/stack.txt $(REQ)/data.txt pyproject.toml | .venv/bin/python
+	@echo 'installing what runs'
+	@$(PIP) install --quiet --require-hashes -r $(REQ)/build.txt -r $(REQ)/runtime.txt -r $(REQ)/stack.txt
+	@$(PIP) install --quiet --require-hashes --no-deps -r $(REQ)/data.txt
+	@$(PIP) install --quiet --no-deps --no-build-isolation --no-index -e .
+	@touch $@
+
+.venv/.installed-dev: .venv/.installed $(REQ)/dev.txt
+	@echo 'installing what checks'
+	@$(PIP) install --quiet --require-hashes -r $(REQ)/dev.txt
+	@touch $@
+
+hooks: dev  ## check each commit with what is in .venv
+	$(BIN)/pre-commit install
+
+# No address of an index and no folder of this machine may get into the lock: both are unset and checked.
+COMPILE = env -u PIP_FIND_LINKS -u PIP_EXTRA_INDEX_URL CUSTOM_COMPILE_COMMAND='make lock' $(BIN)/pip-compile --quiet \
+  --generate-hashes --strip-extras --allow-unsafe --no-emit-index-url --no-emit-trusted-host --no-emit-find-links
+
+lock: dev  ## write the hashed lock anew from requirements/*.in, with Python 3.11 (6 min)
+	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and "the lock is made with 3.11: make clean lock PYTHON=python3.11")'
+	for name in runtime stack dev build data; do $(COMPILE) --output-file $(REQ)/$$name.txt $(REQ)/$$name.in || exit 1; done
+	$(BIN)/python $(REQ)/only_named.py $(REQ)/data.in $(REQ)/data.txt
+	! grep -nE '://|find-links|index-url' $(REQ)/*.txt

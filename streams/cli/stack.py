@@ -1,0 +1,173 @@
+"""stack up, down, status; topics create; doctor."""
+
+import os
+from argparse import Namespace
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from infra.localstack import Stack, StackError
+from streams.cli.command import FAILED, OK, Command, no_arguments
+from streams.cli.output import Output
+from streams.settings import LoyaltyError, Settings, unknown_variables
+
+
+def local_stack(settings: Settings, out: Output) -> Stack:
+    """The local stack at the addresses of the settings. Raises LoyaltyError if they are not of this machine."""
+    try:
+        return Stack(settings.kafka, settings.redis, settings.data_dir, tell=out.note)
+    except StackError as error:
+        raise LoyaltyError(str(error)) from error
+
+
+def stack_up(args: Namespace, settings: Settings) -> int:
+    """Both answer when this returns OK."""
+    out = Output.of(args)
+    stack = local_stack(settings, out)
+    _or_error(stack.up)
+    return _show(stack, out)
+
+
+def stack_down(args: Namespace, settings: Settings) -> int:
+    """Neither process is there when this returns OK."""
+    out = Output.of(args)
+    stack = local_stack(settings, out)
+    _or_error(stack.down)
+    out.say(f"stopped; the data stays in {stack.data_dir}")
+    return OK
+
+
+def stack_status(args: Namespace, settings: Settings) -> int:
+    """FAILED unless both run and answer, so that a script can ask."""
+    out = Output.of(args)
+    return _show(local_stack(settings, out), out)
+
+
+def _show(stack: Stack, out: Output) -> int:
+    rows = stack.status()
+    out.table(rows if out.as_json else ({**row, "pid": row["pid"] and str(row["pid"])} for row in rows))
+    return OK if all(row["state"] == "running" for row in rows) else FAILED
+
+
+def _or_error(step: Callable[[], None]) -> None:
+    try:
+        step()
+    except StackError as error:
+        raise LoyaltyError(str(error)) from error
+
+
+def topics_create(args: Namespace, settings: Settings) -> int:
+    """Idempotent."""
+    from streams.topics_admin import check_topics, create_topics
+
+    out = Output.of(args)
+    made = set(create_topics(settings.kafka, settings.partitions))
+    found = check_topics(settings.kafka, settings.partitions)
+    out.table(
+        {
+            "topic": row.name,
+            "partitions": row.partitions,
+            "state": "; ".join(row.wrong) or ("created" if row.name in made else "there"),
+        }
+        for row in found
+    )
+    return FAILED if any(row.wrong for row in found) else OK
+
+
+def doctor(args: Namespace, settings: Settings) -> int:
+    """FAILED if anything is wrong."""
+    out = Output.of(args)
+    if not out.as_json:
+        out.say("Settings")
+    out.table(_settings_rows(settings), columns=("setting", "value", "help"))
+    rows = [*_unknown_rows(), *_kafka_rows(settings), *_redis_rows(settings), *_policy_rows(settings)]
+    if not out.as_json:
+        out.say("\nWhat they reach")
+    out.table(rows, columns=("what", "found", "wrong"))
+    wrong = sum(1 for row in rows if row["wrong"])
+    out.say(f"\n{wrong} wrong" if wrong else "\nall is well")
+    return FAILED if wrong else OK
+
+
+def _row(what: str, found: Any, wrong: str = "") -> dict[str, Any]:
+    return {"what": what, "found": found, "wrong": wrong}
+
+
+def _settings_rows(settings: Settings) -> Iterator[dict[str, Any]]:
+    from streams.settings import SPECS
+
+    shown = settings.shown()
+    for spec in SPECS:
+        yield {
+            "setting": spec.name,
+            "value": shown[spec.name],
+            "default": spec.default,
+            "set": spec.name in os.environ or f"{spec.name}_FILE" in os.environ,
+            "help": spec.help,
+        }
+
+
+def _unknown_rows() -> Iterator[dict[str, Any]]:
+    """No error: an orchestrator sets LOYALTY_… variables of its own."""
+    for line in unknown_variables(os.environ):
+        yield _row("environment", line)
+
+
+def _kafka_rows(settings: Settings) -> Iterator[dict[str, Any]]:
+    from streams.topics_admin import check_topics, cluster
+
+    try:
+        told = cluster(settings.kafka)
+        yield _row("kafka", f"{told.brokers} broker(s) at {settings.kafka}, protocol of {told.release} or newer")
+        for row in check_topics(settings.kafka, settings.partitions):
+            found = f"{row.partitions} partitions, {row.timestamp_type}" if row.partitions else "missing"
+            yield _row(f"topic {row.name}", found, "; ".join(row.wrong))
+    except LoyaltyError as error:
+        yield _row("kafka", "silent", str(error))
+
+
+def _redis_rows(settings: Settings) -> Iterator[dict[str, Any]]:
+    from infra.localstack.redis import facts
+
+    try:
+        told = facts(settings.redis)
+    except StackError as error:
+        yield _row("redis", "silent", f"{error}; start it with `loyalty stack up` or set LOYALTY_REDIS")
+        return
+    version = told["version"]
+    old = tuple(int(part) for part in version.split(".")[:2]) < (6, 2)
+    yield _row("redis", f"{version}, {told['keys']:,} keys", "needs 6.2 or newer" if old else "")
+    policy = told["memory_policy"]
+    evicts = "must be noeviction: an evicted state or fence is lost without a word" if policy != "noeviction" else ""
+    yield _row("redis maxmemory-policy", policy, evicts)
+    fsync = f"appendonly, fsync {told['append_fsync'] or 'not told'}" if told["append_only"] else "none"
+    lost = "" if told["append_only"] else "must be appendonly yes: a restart would lose all that is kept"
+    yield _row("redis persistence", fsync, lost)
+
+
+def _policy_rows(settings: Settings) -> Iterator[dict[str, Any]]:
+    from processors.policy import PolicyError, load_policy
+    from streams.texts import policy_text
+
+    try:
+        policy = load_policy(policy_text(settings.policy), str(settings.policy))
+        yield _row("policy", f"{policy.key} in {settings.policy}")
+    except PolicyError as error:
+        yield _row("policy", str(settings.policy), f"{len(error.problems)} problems; see `loyalty policy check`")
+    except LoyaltyError as error:
+        yield _row("policy", str(settings.policy), str(error))
+
+
+COMMANDS = [
+    Command(
+        "stack up",
+        "start real Kafka and Redis on this machine and wait until both answer",
+        no_arguments,
+        stack_up,
+        "At LOYALTY_KAFKA and LOYALTY_REDIS, which must be loopback addresses; data under LOYALTY_DATA_DIR. Stacks\n"
+        "with other ports and folders live side by side. The first start loads Kafka (100 MB) into the user's cache.",
+    ),
+    Command("stack down", "stop them; the data stays", no_arguments, stack_down),
+    Command("stack status", "what of the local stack runs, and where", no_arguments, stack_status),
+    Command("topics create", "create the topics that are missing", no_arguments, topics_create),
+    Command("doctor", "print the settings, what they reach and what is wrong with it", no_arguments, doctor),
+]

@@ -1,0 +1,165 @@
+"""Topics in Kafka, made from the table in `schemas/topics.py`: create what is missing, check what is there."""
+
+import contextlib
+import logging
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from kafka import KafkaAdminClient
+from kafka.admin import ConfigResource, ConfigResourceType, NewTopic
+from kafka.errors import KafkaError, TopicAlreadyExistsError, UnknownTopicOrPartitionError
+
+from schemas.topics import TOPICS, Topic
+from streams.settings import LoyaltyError
+
+TIMEOUT_MS = 30_000
+CHECKED_CONFIG = ("message.timestamp.type", "cleanup.policy", "retention.ms", "max.message.bytes")
+"""What `check` compares: each, when wrong, loses data or changes what is decided."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A topic of the table as the cluster has it. `partitions` is 0 where it is missing."""
+
+    name: str
+    partitions: int
+    wrong: tuple[str, ...]
+    timestamp_type: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """What a Kafka cluster says of itself. `release`: the newest that our client knows its protocol to stand for."""
+
+    brokers: int
+    release: str
+
+
+@contextlib.contextmanager
+def admin_client(kafka: str) -> Iterator[KafkaAdminClient]:
+    """A client for administration. Raises LoyaltyError where Kafka does not answer."""
+    logging.getLogger("kafka").setLevel(logging.ERROR)
+    try:
+        admin = KafkaAdminClient(
+            bootstrap_servers=kafka.split(","), bootstrap_timeout_ms=10_000, request_timeout_ms=TIMEOUT_MS
+        )
+    except (KafkaError, OSError) as error:
+        raise LoyaltyError(
+            f"Kafka at {kafka} does not answer ({error}); start it with `loyalty stack up` or set LOYALTY_KAFKA"
+        ) from error
+    try:
+        yield admin
+    finally:
+        admin.close()
+
+
+def cluster(kafka: str) -> Cluster:
+    """Raises LoyaltyError where Kafka does not answer."""
+    with admin_client(kafka) as admin:
+        brokers = admin.describe_cluster()["brokers"]
+        data = admin.get_broker_version_data(brokers[0]["broker_id"])
+        return Cluster(len(brokers), ".".join(map(str, data.broker_version)))
+
+
+def topic_id(kafka: str, name: str) -> str:
+    """The id that Kafka gave this topic when it was made: another one after it was removed and made again."""
+    with admin_client(kafka) as admin:
+        return str(admin.describe_topics([name])[0]["topic_id"])
+
+
+def partitions_of(topic: Topic, partitions: int) -> int:
+    """How many partitions `topic` has in a programme of `partitions`."""
+    return topic.partitions or partitions
+
+
+def create_topics(kafka: str, partitions: int) -> list[str]:
+    """Make the topics that are missing and return their names. Idempotent.
+
+    Raises LoyaltyError if one is there with another number of partitions: customers would move between partitions.
+    """
+    with admin_client(kafka) as admin:
+        there = {found.name: found for found in _found(admin, partitions)}
+        for topic in TOPICS.values():
+            have, want = there[topic.name].partitions, partitions_of(topic, partitions)
+            if have not in (0, want):
+                raise LoyaltyError(
+                    f"topic {topic.name} has {have} partitions, LOYALTY_PARTITIONS asks for {want}; a customer's "
+                    f"records must stay where they are: set LOYALTY_PARTITIONS={have}, or begin anew on an empty cluster"
+                )
+        missing = [topic for topic in TOPICS.values() if not there[topic.name].partitions]
+        new = {
+            topic.name: NewTopic(topic.name, partitions_of(topic, partitions), -1, topic_configs=topic.config())
+            for topic in missing
+        }
+        with contextlib.suppress(TopicAlreadyExistsError):  # somebody else makes them at this moment
+            if new:
+                admin.create_topics(list(new.values()), timeout_ms=TIMEOUT_MS, wait_for_metadata=True)
+        return [topic.name for topic in missing]
+
+
+def delete_topics(kafka: str) -> None:
+    """Remove every topic of the table with all records (tests)."""
+    with admin_client(kafka) as admin:
+        there = [name for name in admin.list_topics() if name in TOPICS]
+        with contextlib.suppress(UnknownTopicOrPartitionError):
+            if there:
+                admin.delete_topics(there, timeout_ms=TIMEOUT_MS)
+        _wait_gone(admin, set(there))
+
+
+def _wait_gone(admin: KafkaAdminClient, names: set[str]) -> None:
+    """The broker answers before its metadata has followed; a topic made meanwhile would be taken for the old one."""
+    deadline = time.monotonic() + TIMEOUT_MS / 1000
+    while left := names.intersection(admin.list_topics()):
+        if time.monotonic() > deadline:
+            raise LoyaltyError(f"topics {', '.join(sorted(left))} are still there {TIMEOUT_MS} ms after their deletion")
+        time.sleep(0.02)
+
+
+def check_topics(kafka: str, partitions: int) -> list[Found]:
+    """Each topic of the table with what is wrong about it. Raises LoyaltyError where Kafka does not answer."""
+    with admin_client(kafka) as admin:
+        found = _found(admin, partitions)
+        return _with_config(admin, found)
+
+
+def _found(admin: KafkaAdminClient, partitions: int) -> list[Found]:
+    present = set(admin.list_topics())
+    names = [name for name in TOPICS if name in present]
+    counts = {told["name"]: len(told["partitions"]) for told in admin.describe_topics(names)} if names else {}
+    rows = []
+    for topic in TOPICS.values():
+        have, want = counts.get(topic.name, 0), partitions_of(topic, partitions)
+        wrong: tuple[str, ...] = ()
+        if not have:
+            wrong = ("is missing; run `loyalty topics create`",)
+        elif have != want:
+            wrong = (f"has {have} partitions, LOYALTY_PARTITIONS asks for {want}",)
+        rows.append(Found(topic.name, have, wrong))
+    return rows
+
+
+def _with_config(admin: KafkaAdminClient, found: list[Found]) -> list[Found]:
+    there = [row.name for row in found if row.partitions]
+    configs = _configs(admin, there)
+    rows = []
+    for row in found:
+        wrong = list(row.wrong)
+        want = TOPICS[row.name].config()
+        for name in CHECKED_CONFIG if row.name in configs else ():
+            have = configs[row.name].get(name)
+            if name in want and have != want[name]:
+                wrong.append(f"has {name}={have}, needs {want[name]}")
+        told_type = configs.get(row.name, {}).get("message.timestamp.type", "")
+        rows.append(Found(row.name, row.partitions, tuple(wrong), told_type))
+    return rows
+
+
+def _configs(admin: KafkaAdminClient, names: list[str]) -> Mapping[str, Mapping[str, str]]:
+    """Topic to setting to value, defaults included."""
+    if not names:
+        return {}
+    resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
+    told = admin.describe_configs(resources, config_filter="all")["topic"]
+    return {name: {key: entry["value"] for key, entry in entries.items()} for name, entries in told.items()}
