@@ -56,10 +56,10 @@ class Calendar:
         Never goes back as time goes on, except where a zone set its clocks back across midnight
         (America/St_Johns until 2011, for an hour a year).
         """
-        offset = self._offsets.get(ms // DAY_MS)
-        if offset is None:
-            offset = self._offset_at(ms)
-        return (ms + offset) // DAY_MS
+        try:  # the hottest lines of the core: numbers in place of names, and no call
+            return (ms + self._offsets[ms // 86_400_000]) // 86_400_000
+        except KeyError:
+            return (ms + self._offset_at(ms)) // DAY_MS
 
     def midnight(self, day: int) -> int:
         """UTC milliseconds of the first instant at which `day` begins.
