@@ -53,7 +53,7 @@ class Loaded(Struct, frozen=True):
     not_before: Mapping[str, int] = {}
 
 
-class Record(Struct, frozen=True):
+class Record(Struct, frozen=True, array_like=True):
     """A Kafka record that leaves by the outbox, ready made; key None only where the topic has none."""
 
     topic: str

@@ -1,0 +1,40 @@
+-- States of customers named and of customers due, in one trip.
+--
+-- KEYS[1]: the partition's fence. ARGV[1]: MessagePack of {ids, marks of these ids or none, due until, limit}.
+-- Answers {states of ids, erase instants of ids or none, due ids, states of the due, 1 if no more are due}.
+local call = redis.call
+local prefix = string.sub(KEYS[1], 1, -6)
+local ids, marks, due_until, limit = unpack(cmsgpack.unpack(ARGV[1]))
+
+-- unpack() puts at most some 8,000 values on Lua's stack.
+local CHUNK = 4000
+local function many(command, key, members, lead)
+  local found = {}
+  for start = 1, #members, CHUNK do
+    local args = {}
+    for i = start, math.min(start + CHUNK - 1, #members) do
+      args[#args + 1] = lead .. members[i]
+    end
+    local part = key and call(command, key, unpack(args)) or call(command, unpack(args))
+    for i = 1, #part do
+      found[#found + 1] = part[i]
+    end
+  end
+  return found
+end
+
+local due, complete = {}, 1
+if due_until then
+  due = call('ZRANGEBYSCORE', prefix .. 'due', '-inf', due_until, 'LIMIT', 0, limit + 1)
+  if #due > limit then
+    due[#due], complete = nil, 0
+  end
+end
+local state = prefix .. 'state:'
+return {
+  many('MGET', nil, ids, state),
+  many('HMGET', prefix .. 'erased', marks, ''),
+  due,
+  many('MGET', nil, due, state),
+  complete,
+}
