@@ -42,7 +42,7 @@ def read_container(path: Path, topic: str | None = None) -> Iterator[dict[str, A
 
 def write_container(path: Path, topic: str, records: Iterable[Mapping[str, Any]]) -> int:
     """Writes `records` under the newest schema of `topic`, deflated; gives their number. Raises BadField."""
-    schema = avro.schema.Parse(library.text(topic))
+    schema = avro.schema.parse(library.text(topic))
     done = 0
     with path.open("wb") as file:
         writer = DataFileWriter(file, DatumWriter(), schema, codec="deflate")

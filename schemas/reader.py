@@ -28,7 +28,7 @@ CONTENT_MASK = 0xFFFFF
 
 _SHOWN = 60  # characters of a refused value in a message
 
-_BYTES_MIN = {"string": 1, "bytes": 1, "int": 1, "long": 1, "boolean": 1, "enum": 1, "array": 1, "map": 1}
+_BYTES_MIN = {"double": 8}  # all else, but a record, can be one byte
 
 
 class Broken(Exception):
@@ -338,7 +338,7 @@ def bytes_min(schema: Any) -> int:
     kind = schema if isinstance(schema, str) else schema["type"]
     if kind == "record":
         return sum(bytes_min(field["type"]) for field in schema["fields"])
-    return bytes_min(kind) if isinstance(kind, dict) else _BYTES_MIN[kind]
+    return bytes_min(kind) if isinstance(kind, dict) else _BYTES_MIN.get(kind, 1)
 
 
 def _named(test: str, var: str) -> str:
