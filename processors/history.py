@@ -115,7 +115,7 @@ def _seen_index(seen: bytes, entry: bytes) -> int:
 
 
 def unpack_days(packed: bytes) -> array[int]:
-    """Packed purchase days as numbers, sorted."""
+    """Packed purchase days as numbers, sorted; counted from 1969-12-31, where 1970 begins west of UTC."""
     days = array("H", packed)
     if byteorder == "big":
         days.byteswap()
@@ -123,18 +123,19 @@ def unpack_days(packed: bytes) -> array[int]:
 
 
 def with_purchase_day(packed: bytes, day: int) -> bytes:
-    """The packed set of purchase days with `day` (0..65535: until 2149) in it."""
-    entry = day.to_bytes(2, "little")
+    """The packed set of purchase days with `day` (-1..65534: until 2149) in it."""
+    number = day + 1
+    entry = number.to_bytes(2, "little")
     if packed[-2:] == entry:
         return packed
-    if not packed or int.from_bytes(packed[-2:], "little") < day:
+    if not packed or int.from_bytes(packed[-2:], "little") < number:
         return packed + entry
     days = unpack_days(packed)
-    at = bisect_left(days, day)
-    return packed if days[at] == day else packed[: 2 * at] + entry + packed[2 * at :]
+    at = bisect_left(days, number)
+    return packed if days[at] == number else packed[: 2 * at] + entry + packed[2 * at :]
 
 
-def with_day(  # noqa: PLR0913 - one argument a column
+def with_day(
     history: History, day: int, value: int, sales: int, returns: int, margin: int, serve: int
 ) -> dict[str, tuple[int, ...]]:
     """The columns of `history` with the amounts added on `day`, as fields to replace."""

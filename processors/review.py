@@ -37,7 +37,7 @@ def review(customer: Customer, now: int, around: Surroundings, policy: Policy) -
     figs = figures(history, day, calendar)
     verdict = tier.decide(customer.told, figs, now, around, policy)
     leaving = first_leaving_day(history, calendar, day)
-    due = FOREVER if leaving is None else calendar.midnight(leaving + WINDOW_DAYS)
+    due = FOREVER if leaving is None else calendar.begins_after(leaving + WINDOW_DAYS, now)
     if verdict.deadline is not None and verdict.deadline < due:
         due = verdict.deadline
     assert due > now, f"{customer.id}: reviewed at {now}, due again at {due}"

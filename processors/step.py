@@ -171,15 +171,14 @@ class Batch:
 
     def settle(self, clock: int | None, due: tuple[str, ...] = ()) -> bool:
         """Advance the touched customers and the `due` ones to the clock. False: some need another slice."""
-        if clock is None:
-            return True
+        until = -1 if clock is None else clock
         done = True
         for customer_id in dict.fromkeys((*self._now, *due)):
             customer = self._get(customer_id)
-            if customer is None or customer.next_review > clock:
+            if customer is None or customer.next_review > until:
                 continue
-            customer = self._advance(customer, clock, DUE_STEPS_MAX)
-            done = done and customer.next_review > clock
+            customer = self._advance(customer, until, DUE_STEPS_MAX)
+            done = done and customer.next_review > until
         return done
 
     def changes(self) -> Changes:
@@ -202,5 +201,3 @@ class Batch:
                 self.counts[f"customers:{held}"] -= 1
             if holds is not None:
                 self.counts[f"customers:{holds}"] += 1
-
-

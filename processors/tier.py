@@ -129,7 +129,7 @@ def changes(
     return tuple(_change(customer, history, figs, step, verdict, around, policy) for step in verdict.steps)
 
 
-def _change(  # noqa: PLR0913 - all of a review
+def _change(
     customer: Customer,
     history: History,
     figs: Figures,
@@ -197,7 +197,7 @@ def keep_until(told: Told, history: History, now: int, around: Surroundings, pol
             since = at
         ends = FOREVER if since is None else calendar.plus_days(since, policy.tier_rules.grace_days)
         leaving = first_leaving_day(within(history, day), calendar, day)
-        following = FOREVER if leaving is None else calendar.midnight(leaving + WINDOW_DAYS)
+        following = FOREVER if leaving is None else calendar.begins_after(leaving + WINDOW_DAYS, at)
         if ends <= following:
             return None if ends == FOREVER else ends
         at = following

@@ -54,7 +54,7 @@ def figures(history: History, day: int, calendar: Calendar) -> Figures:
 
 def usual_gap_days(purchase_days: bytes) -> float | None:
     """The median gap in days between distinct purchase days, over all of them; None below three."""
-    if len(purchase_days) < 6:  # noqa: PLR2004 - three days of two bytes
+    if len(purchase_days) < 6:
         return None
     days = unpack_days(purchase_days)
     gaps = sorted(map(sub, days[1:], days))

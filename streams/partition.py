@@ -58,8 +58,7 @@ class PartitionStopped(Exception):
 Effect = Load | Commit | AskEnds | NeedPolicy
 
 
-
-class _Outcome(Struct):
+class Outcome(Struct):
     """What a plan came to. done: nobody in it needs another slice; refused: what the fold itself could not take."""
 
     changes: Changes
@@ -92,7 +91,7 @@ class PartitionLoop:
         self._plan: Plan | None = None
         self._commit: Commit | None = None
         self._changes: Changes | None = None
-        self._due_left = fence.clock is not None
+        self._due_left = True
         self._cache: OrderedDict[str, Customer | None] = OrderedDict()
 
     # -- what comes in
@@ -179,8 +178,9 @@ class PartitionLoop:
         cache = self._cache
         ids = dict.fromkeys(event.customer_id for event, _, _ in plan.folds)
         missing = tuple(name for name in ids if name not in cache)
-        due = plan.clock is not None and (plan.clock != self._fence.clock or self._due_left)
-        return Load(missing, plan.clock if due else None, self._config.due_slice if due else 0)
+        if plan.clock == self._fence.clock and not self._due_left:
+            return Load(missing)
+        return Load(missing, 0 if plan.clock is None else plan.clock, self._config.due_slice)
 
     # -- the answers
 
@@ -226,7 +226,7 @@ class PartitionLoop:
                 known[name] = cache[name]
         return known
 
-    def _fold(self, plan: Plan, loaded: Loaded, known: Mapping[str, Customer | None]) -> _Outcome:
+    def _fold(self, plan: Plan, loaded: Loaded, known: Mapping[str, Customer | None]) -> Outcome:
         """The plan's events folded, the due advanced to its clock."""
         batch = Batch(known, loaded.not_before, self._around, self._policy, horizon_ms=self._config.horizon_ms)
         refused = Plan([], [], plan.clock, [], Counter())
@@ -239,9 +239,9 @@ class PartitionLoop:
             except UnknownCurrency as unknown:
                 self._planner.refuse(refused, item, type(unknown).__name__, str(unknown))
         done = batch.settle(plan.clock, loaded.due)
-        return _Outcome(batch.changes(), done, refused)
+        return Outcome(batch.changes(), done, refused)
 
-    def _make_commit(self, plan: Plan, outcome: _Outcome) -> None:
+    def _make_commit(self, plan: Plan, outcome: Outcome) -> None:
         """Numbered steps: what changed, what leaves, where the fence moves to, what holds for all from now on."""
         fence, config, items, changes = self._fence, self._config, plan.items, outcome.changes
         if not items and not changes.customers:
@@ -303,7 +303,8 @@ class PartitionLoop:
     def committed(self, answer: Answer) -> None:
         """The answer to `Commit`. Raises `Fenced`."""
         commit, changes = self._commit, self._changes
-        assert commit is not None and changes is not None, "committed() without a Commit under way"
+        assert commit is not None, "committed() without a Commit under way"
+        assert changes is not None
         if answer is Answer.FENCED:
             raise Fenced(f"partition {self.partition}: commit {commit.seq} of epoch {commit.epoch} was refused")
         self._fence = Fence(

@@ -57,7 +57,6 @@ def first_tick(items: Sequence[Item]) -> int:
     return next((n for n, item in enumerate(items) if type(item.event) is Tick), len(items))
 
 
-
 def item_of(topic: str, record: KafkaRecord) -> Item:
     """The record decoded, with the time that decides its turn: of an erase, which has none of its own, the broker's."""
     try:
@@ -136,4 +135,3 @@ class Planner(Struct, frozen=True):
                 error, message, record.timestamp if plan.clock is None else plan.clock,
             )
         )  # fmt: skip
-

@@ -1,0 +1,179 @@
+"""Brings back a partition whose Redis lost something that was already published: its last second, or all of it.
+
+The outbox position in Kafka says how far outputs were published, up to which input offsets and clock. If it lies ahead
+of the fence, the records in between are folded again without being reviewed; then what was told is laid over; then
+each customer touched is reviewed once, at the clock. So facts are as they were to the byte, told is what was published,
+and nothing is published twice.
+
+A customer folded but not yet reviewed has no context and is due at 0: a crash in mid recovery changes nothing, and the
+one review is made by the ordinary loop, which reviews whoever was last seen under another context at `since`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from processors.customer import Customer, Told, apply, newcomer
+from processors.events import Dated, Erase
+from processors.money import UnknownCurrency
+from processors.step import Changes, Erased
+from processors.value import figures
+from schemas.topics import INPUTS
+from sinks.commit import Answer, Commit, Fence, Load, Loaded
+from streams.partition import AskEnds, Effect, Outcome, PartitionLoop
+from streams.plan import LoopConfig, Plan
+from streams.time_order import End, KafkaRecord
+
+_EVER: Final = 1 << 60
+"""Ends that were asked for after every tick: what is read again lies still."""
+
+_LAID_AT_ONCE: Final = 1_000
+
+_UNSEEN: Final = ""
+"""The context of a customer who is to be reviewed."""
+
+
+class Target(Struct, frozen=True):
+    """What was published: up to commit `seq`, input `positions` and `clock` (ms); told: of every customer of the
+    partition as last published."""
+
+    seq: int
+    clock: int | None
+    positions: Mapping[str, int]
+    told: Mapping[str, Told]
+
+
+class Recovery(PartitionLoop):
+    """A loop that folds from the fence to `target` and tells nobody. Once `done`, start again from the fence."""
+
+    def __init__(self, partition: int, fence: Fence, target: Target, config: LoopConfig) -> None:
+        super().__init__(partition, fence, config)
+        self.done = False
+        self._target = target
+        self._to_lay = list(target.told)
+        self._due_left = False
+        self._order.ends({topic: End(0, target.positions.get(topic, 0)) for topic in INPUTS}, _EVER)
+
+    def receive(self, topic: str, records: Sequence[KafkaRecord], position: int) -> None:
+        """As the loop's, up to the target: what lies behind it is read again afterwards."""
+        until = self._target.positions.get(topic, 0)
+        super().receive(topic, [r for r in records if r.offset < until], min(position, until))
+
+    def ends(self, ends: Mapping[str, End], asked: int) -> None:
+        """Only the positions count: the end is the target."""
+        until = self._target.positions
+        super().ends(
+            {topic: End(min(end.position, until.get(topic, 0)), until.get(topic, 0)) for topic, end in ends.items()},
+            _EVER,
+        )
+
+    @property
+    def idle(self) -> bool:
+        """Never: there is something to recover."""
+        return False
+
+    def work(self) -> Effect | None:
+        """As the loop's; then what was told is laid over; then the fence leaps to the target."""
+        if self.done:
+            return None
+        effect = super().work()
+        if isinstance(effect, AskEnds) or effect is None:
+            if not self._read():
+                return effect or AskEnds(self._order.asked)
+            laid = self._to_lay[:_LAID_AT_ONCE]
+            if laid:
+                self._plan = Plan([], [], self._fence.clock, [], Counter())
+                return Load(tuple(laid))
+            self._commit = self._leap()
+            self._changes = Changes({}, {}, (), (), (), {})
+            return self._commit
+        return effect
+
+    def _read(self) -> bool:
+        """Whether every topic was folded up to the target."""
+        target = self._target.positions
+        return self._order.empty and all(self._order.position(topic) >= target.get(topic, 0) for topic in INPUTS)
+
+    def _load(self, plan: Plan) -> Load:
+        return Load(super()._load(plan).ids)  # nobody is advanced
+
+    def loaded(self, loaded: Loaded) -> None:
+        """As the loop's; what was laid over need not be laid again."""
+        laid = self._plan is not None and not self._plan.items
+        super().loaded(loaded)
+        if laid:
+            self._to_lay = self._to_lay[_LAID_AT_ONCE:]
+
+    def _fold(self, plan: Plan, loaded: Loaded, known: Mapping[str, Customer | None]) -> Outcome:
+        """The plan's events folded without a review; or, of a plan without any, what was told laid over."""
+        now: dict[str, Customer | None] = {}
+        not_before = dict(loaded.not_before)
+        erased = []
+        for event, clock, _ in plan.folds:
+            name = event.customer_id
+            held = now[name] if name in now else known[name]
+            if isinstance(event, Erase):
+                until = max(-1 if clock is None else clock, -1 if held is None else held.now)
+                now[name] = None
+                not_before[name] = until
+                erased.append(Erased(name, until))
+            else:
+                folded = self._folded(held, event, clock, not_before.get(name, -1))
+                if folded is not held:
+                    now[name] = folded
+        for name, customer in known.items() if not plan.items else ():
+            told = self._target.told.get(name)
+            if customer is not None and told is not None and told != customer.told:
+                now[name] = replace(customer, told=told, next_review=0, context=_UNSEEN)
+        calendar = self._policy.calendar
+        figs = {
+            name: figures(customer.history, calendar.day_of(customer.now), calendar)
+            for name, customer in now.items()
+            if customer is not None
+        }
+        plan.outbox, plan.counts = [], Counter()
+        return Outcome(Changes(now, figs, (), (), tuple(erased), {}), True, Plan([], [], plan.clock, [], Counter()))
+
+    def _folded(self, held: Customer | None, event: Dated, clock: int | None, not_before: int) -> Customer | None:
+        at, policy = event.occurred_at, self._policy
+        customer = newcomer(event.customer_id, at, policy.tiers[0].name, _UNSEEN, not_before) if held is None else held
+        if at <= customer.history.not_before:
+            return held
+        try:
+            folded = apply(customer, event, policy, 0 if clock is None else clock - self._config.horizon_ms)
+        except UnknownCurrency:
+            return held
+        if folded is customer:
+            return held
+        return replace(folded, now=max(folded.now, at), next_review=0, context=_UNSEEN)
+
+    def _leap(self) -> Commit:
+        """The commit that ends it: numbered above all that was published."""
+        fence, target = self._fence, self._target
+        return Commit(
+            partition=self.partition,
+            epoch=fence.epoch,
+            seq=max(fence.seq, target.seq) + 1,
+            positions_from=fence.positions,
+            positions_to=target.positions,
+            clock=target.clock,
+            policy=fence.policy or self._policy.key,
+            shares=fence.shares,
+            since=fence.since if target.clock is None else target.clock,
+            writes=(),
+            erased={},
+            outbox=(),
+            counts={},
+            leaps=True,
+        )
+
+    def committed(self, answer: Answer) -> None:
+        """As the loop's; the leap ends the recovery."""
+        leapt = self._commit is not None and self._commit.leaps
+        super().committed(answer)
+        self.done, self._due_left = leapt, False
