@@ -106,10 +106,11 @@ class Batch:
         if at <= customer.history.not_before:
             self.counts[f"erased:{event.name}"] += 1
             return
-        if customer.next_review < at:
+        until = at - 1 if clock is None or clock < at else clock  # a late event comes after the tick that it missed
+        if customer.next_review <= until:
             content = content_of(customer.history.seen, id_hash(event.name, event.event_id))
             if content is None:
-                customer = self._advance(customer, at - 1, _CATCH_UP_MAX)
+                customer = self._advance(customer, until, _CATCH_UP_MAX)
         keep_from = 0 if clock is None else clock - self._horizon_ms
         folded = apply(customer, event, self._policy, keep_from)
         if folded is customer:
@@ -130,7 +131,7 @@ class Batch:
         if referrer is None or referrer == event.customer_id:
             return
         referral = Referral(
-            event_id=event.event_id,
+            event_id=f"{event.customer_id}:{event.event_id}",  # an id is unique within its customer only
             customer_id=referrer,
             occurred_at=event.occurred_at,
             referred_customer_id=event.customer_id,
@@ -157,6 +158,8 @@ class Batch:
     def erase(self, customer_id: str, clock: int | None) -> None:
         """Forget the customer (D4): events up to the later of the clock and the customer's own time stay dropped."""
         customer = self._get(customer_id)
+        if customer is not None and clock is not None:
+            customer = self._advance(customer, clock, _CATCH_UP_MAX)  # what a tick before it told, in this batch or not
         until = max(
             -1 if clock is None else clock,
             -1 if customer is None else customer.now,
@@ -184,9 +187,11 @@ class Batch:
     def changes(self) -> Changes:
         """What the batch came to, to be committed as one."""
         told, untold = [], self._untold
+        erased = {one.customer_id for one in self._erased}  # their told is null now, whatever it was before
         for customer_id, customer in self._now.items():
             before = self._before.get(customer_id)
-            if customer is not None and customer.told != (before.told if before is not None else untold):
+            held = untold if before is None or customer_id in erased else before.told
+            if customer is not None and customer.told != held:
                 told.append(customer_id)
             self._count_tiers(before, customer)
         return Changes(

@@ -56,13 +56,13 @@ class Outgoing(Struct, frozen=True):
     def rerouted(self, partition: int, item: Placed, customer_id: str) -> Record:
         """A record that belongs to another partition, whole, with where it lay."""
         event, record, topic, recorded_at = item.event, item.record, item.topic, item.record.timestamp
-        if isinstance(event, Misplaced):
+        if isinstance(event, Misplaced | Referral):
             return Record(RELAY, customer_id.encode(), record.value, (), customer_id)
         relay = {
             "event_id": getattr(event, "event_id", f"{topic}:{partition}:{record.offset}"),
             "kind": "REROUTED",
             "customer_id": customer_id,
-            "occurred_at": item.at,
+            "occurred_at": getattr(event, "occurred_at", recorded_at),
             "topic": topic,
             "partition": partition,
             "offset": record.offset,

@@ -74,6 +74,14 @@ def _summed(*counts: Mapping[str, int]) -> dict[str, int]:
     return total
 
 
+def _all_due(loaded: Loaded, known: Mapping[str, Customer | None], clock: int | None) -> bool:
+    """Whether `loaded` holds all who are due at `clock`, though more may be due later: the due come earliest first."""
+    if loaded.complete or clock is None:
+        return loaded.complete
+    last = known[loaded.due[-1]]
+    return last is not None and last.next_review > clock
+
+
 class PartitionLoop:
     """The loop of partition `partition`, begun at `fence`: offsets below its positions are refused."""
 
@@ -82,7 +90,7 @@ class PartitionLoop:
         self._config = config
         self._planner = Planner(partition, config)
         self._fence = fence
-        self._order = TimeOrder(INPUTS, fence.positions)
+        self._order = TimeOrder(INPUTS, fence.positions, fence.clock is not None)
         self._policy = config.policy
         self._around = surroundings(config.policy, fence.since, fence.shares)
         self._wanted_policy = fence.policy if fence.policy not in ("", config.policy.key) else None
@@ -114,7 +122,7 @@ class PartitionLoop:
         """A record set, in offset order, and the next fetch position behind it. What was received before is refused."""
         known = self._order.position(topic)
         fresh = records if not records or records[0].offset >= known else [r for r in records if r.offset >= known]
-        self._order.put(topic, [item_of(topic, record) for record in fresh], position)
+        self._order.put(topic, [item_of(topic, record, self._config.max_ahead_ms) for record in fresh], position)
 
     def ends(self, ends: Mapping[str, End], asked: int) -> None:
         """The answer to `AskEnds`."""
@@ -209,7 +217,7 @@ class PartitionLoop:
             self._due_left = not outcome.done
         else:
             outcome = self._fold(head, loaded, known)
-            if not (outcome.done and loaded.complete):
+            if not (outcome.done and _all_due(loaded, known, head.clock)):
                 head.items, head.clock = [], self._fence.clock
         self._make_commit(head, outcome)
 
@@ -237,6 +245,7 @@ class PartitionLoop:
             try:
                 batch.fold(event, clock)
             except UnknownCurrency as unknown:
+                refused.clock = clock
                 self._planner.refuse(refused, item, type(unknown).__name__, str(unknown))
         done = batch.settle(plan.clock, loaded.due)
         return Outcome(batch.changes(), done, refused)
@@ -295,7 +304,8 @@ class PartitionLoop:
         clock = max([-1 if self._fence.clock is None else self._fence.clock, *before])
         if last.at <= clock:
             self._next_policy = None  # a tick not after the clock changes no policy; thresholds may come at its instant
-        policy = self._next_policy or self._policy
+        named = last.policy not in ("", self._policy.key)  # the policy asked for may be of a tick that waits behind
+        policy = (self._next_policy if named else None) or self._policy
         shares = last.value_at_share if last.value_at_share and last.at >= clock else self._fence.shares
         changed = surroundings(policy, 0, shares).context != self._around.context
         return policy.key, shares, changed
@@ -318,7 +328,8 @@ class PartitionLoop:
         )
         self._remember(changes)
         if commit.all_due:
-            self._use(self._next_policy or self._policy, commit.since)
+            switched = commit.policy != self._policy.key
+            self._use((self._next_policy if switched else None) or self._policy, commit.since)
             self._due_left = True
         self._next_policy = self._plan = self._commit = self._changes = None
 

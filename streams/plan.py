@@ -57,13 +57,15 @@ def first_tick(items: Sequence[Item]) -> int:
     return next((n for n, item in enumerate(items) if type(item.event) is Tick), len(items))
 
 
-def item_of(topic: str, record: KafkaRecord) -> Item:
+def item_of(topic: str, record: KafkaRecord, max_ahead_ms: int) -> Item:
     """The record decoded, with the time that decides its turn: of an erase, which has none of its own, the broker's."""
     try:
         event = decode(topic, record.value, record.key)
     except BadRecord as bad:
         return Item(topic, 0, bad, record)
-    return Item(topic, _turn(event, record), event, record)
+    at = _turn(event, record)
+    recorded_at = event.recorded_at if isinstance(event, Misplaced) else record.timestamp
+    return Item(topic, at, event, record, at > recorded_at + max_ahead_ms and not isinstance(event, Tick))
 
 
 def _turn(event: Event, record: KafkaRecord) -> int:
@@ -110,6 +112,7 @@ class Planner(Struct, frozen=True):
         plan.folds.append((event, plan.clock, item))
 
     def _in_time(self, plan: Plan, item: Item, event: Dated, recorded_at: int) -> bool:
+        """Whether it is neither too late nor too far ahead: before the first tick nothing is."""
         at, clock = event.occurred_at, plan.clock
         if clock is not None:
             if at < clock - self.config.horizon_ms:
@@ -119,11 +122,11 @@ class Planner(Struct, frozen=True):
                 return False
             if at < clock:
                 plan.counts[f"late:{item.topic}"] += 1
-        if at > recorded_at + self.config.max_ahead_ms:
-            hours = self.config.max_ahead_ms / 3_600_000
-            text = f"occurred_at is {at}: must be at most {hours:g} hours after the record's timestamp {recorded_at}"
-            self.refuse(plan, item, TOO_FAR_AHEAD, f"{text}; check the sender's clock and time unit (ms)")
-            return False
+            if at > recorded_at + self.config.max_ahead_ms:
+                hours = self.config.max_ahead_ms / 3_600_000
+                text = f"occurred_at is {at}: must be at most {hours:g} hours after the record's own time {recorded_at}"
+                self.refuse(plan, item, TOO_FAR_AHEAD, f"{text}; check the sender's clock and time unit (ms)")
+                return False
         return True
 
     def refuse(self, plan: Plan, item: Item, error: str, message: str) -> None:

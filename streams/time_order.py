@@ -1,10 +1,12 @@
 """Which record of a partition comes next, and when a tick may be applied.
 
 Of a partition's topics the head record with the lowest time comes next; ties go by the order of the topic table, ticks
-last, then by offset. Record sets are only the unit of fetching. Two rules keep an empty buffer from being taken for
-the end of a topic:
+last, then by offset. Record sets are only the unit of fetching. The rules, so that neither an empty buffer is taken for
+the end of a topic nor one wrong clock holds up a partition:
 
 - A record may go when each other topic has a head, or has been read up to the end that was known when last asked.
+- What is too far ahead of its own timestamp would hold up all behind it until that time; it will be refused, so from
+  the first tick on it goes at once.
 - A tick may go only when each other topic has a head, or its end was asked for *after* the tick was fetched and the
   consumer has reached it: what was written before the tick is then folded before it. Live, that is one small request.
 """
@@ -43,27 +45,27 @@ class End(Struct, frozen=True):
 
 
 class Item(Struct):
-    """One record in its turn. `at`: ms; of a bad record or an erase the time of the record before it."""
+    """One record in its turn. `at`: ms; 0 where the record goes at once, for it is bad. `ahead`: too far ahead of its
+    own timestamp to be folded once there is a clock."""
 
     topic: str
     at: int
     event: Event | BadRecord
     record: KafkaRecord
+    ahead: bool = False
 
 
 class _Queue:
     """Decoded records of one topic, not yet taken. `position`: the next fetch position behind the last of them."""
 
-    __slots__ = ("ends_asked", "head", "items", "known_end", "last_at", "position", "received")
+    __slots__ = ("ends_asked", "head", "items", "known_end", "position")
 
     def __init__(self, position: int) -> None:
         self.items: list[Item] = []
         self.head = 0
         self.position = position
-        self.received = 0  # serial number of the last record set
         self.known_end: int | None = None
         self.ends_asked = -1  # serial number of ticks received when the end was last asked for
-        self.last_at = 0
 
     def __len__(self) -> int:
         return len(self.items) - self.head
@@ -74,29 +76,33 @@ class _Queue:
             self.items, self.head = [], 0
 
 
-class TimeOrder:
-    """topics: all input topics of the partition in the order that breaks ties, the tick topic last."""
+def _go_at_once(items: Sequence[Item]) -> None:
+    for item in items:
+        if item.ahead:
+            item.at = 0
 
-    def __init__(self, topics: Sequence[str], positions: Mapping[str, int]) -> None:
+
+class TimeOrder:
+    """topics: all input topics of the partition in the order that breaks ties, the tick topic last. ticked: there was
+    a tick before these positions."""
+
+    def __init__(self, topics: Sequence[str], positions: Mapping[str, int], ticked: bool = False) -> None:
         self._queues = {topic: _Queue(positions.get(topic, 0)) for topic in topics}
         self._order = tuple(self._queues.items())
         self._ticks = topics[-1]
         self._tick_sets = 0
+        self._ticked = ticked
 
     def put(self, topic: str, items: list[Item], position: int) -> None:
         """More of a topic, in offset order; `position`: its next fetch position."""
         queue = self._queues[topic]
         if topic == self._ticks and items:
             self._tick_sets += 1
+        if self._ticked:
+            _go_at_once(items)
         queue.items = queue.items[queue.head :] + items if len(queue) else items
         queue.head = 0
         queue.position = max(queue.position, position)
-        if items:
-            queue.last_at = items[-1].at
-
-    def last_at(self, topic: str) -> int:
-        """The time of the topic's last record, for a record that has none of its own."""
-        return self._queues[topic].last_at
 
     def position(self, topic: str) -> int:
         """The position behind everything received of the topic."""
@@ -149,6 +155,10 @@ class TimeOrder:
             taken.extend(run)
             queue.pop_to(stop)
             last = run[-1].event
+            if type(last) is Tick and not self._ticked:
+                self._ticked = True
+                for _, waiting in self._order:
+                    _go_at_once(waiting.items)
             if type(last) is Tick and (last.policy or last.value_at_share):
                 return taken, False
         return taken, False
