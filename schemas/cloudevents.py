@@ -1,6 +1,6 @@
 """Headers of what is published, as in CloudEvents' Kafka binding, binary mode: the value stays plain Avro.
 
-What a reader may filter by (`tier`, `level`, `kind`, `holdout`) rides beside them, so that it can skip without decoding.
+What a reader may filter by (`tier`, `level`, `kind`, `holdout`) rides beside them: it can skip without decoding.
 """
 
 from __future__ import annotations

@@ -100,17 +100,15 @@ def decoder(topic: str) -> Decoder:
 
 def _reader(topic: str) -> Decoder:
     head, size_max, skip = framing.header(topic), topics.bytes_max(topic), framing.HEADER_BYTES
-    take = reader(library.source(topic), _TARGETS[topic], contract.RULES[topic])
+    take: Callable[[bytes], Event] = reader(library.source(topic), _TARGETS[topic], contract.RULES[topic])
 
     def decode_one(value: bytes | None, key: bytes | None) -> Event:
         if value is None:
             raise BrokenAvro(f"the value is null: on {topic} that means nothing; only customers takes a null, to erase")
-        if value[:skip] == head and len(value) <= size_max:
-            body = value[skip:]
-        else:
-            body = _renewed(topic, value)
+        ours = value[:skip] == head and len(value) <= size_max
+        body = value[skip:] if ours else _renewed(topic, value)
         try:
-            return cast(Event, take(body))
+            return take(body)
         except BadField as error:
             raise _broken(topic, body) or error from None
         except FAILURES as error:
@@ -184,9 +182,7 @@ def _rerouted(record: Relayed) -> Misplaced:
     event = cast("Purchase | Complaint | Contact | Profile | Erase", decode(record.topic, record.record, record.key))
     if event.customer_id != record.customer_id:
         raise BadField("customer_id", f"is {record.customer_id!r}: the record inside is of {event.customer_id!r}")
-    return Misplaced(
-        event=event, topic=record.topic, recorded_at=record.recorded_at, customer_id=record.customer_id
-    )
+    return Misplaced(event=event, topic=record.topic, recorded_at=record.recorded_at, customer_id=record.customer_id)
 
 
 def _referral(record: Relayed) -> Referral:
@@ -233,7 +229,9 @@ def _written(topic: str, fields: dict[str, Any]) -> bytes:
     with BytesIO() as out:
         out.write(framing.header(topic))
         try:
-            schemaless_writer(out, library.newest(topic), fields, strict_allow_default=True, disable_tuple_notation=True)
+            schemaless_writer(
+                out, library.newest(topic), fields, strict_allow_default=True, disable_tuple_notation=True
+            )
         except Exception as error:
             found = misfit(library.source(topic), fields)
             raise found or BadField("the record", f"cannot be written to {topic}: {error}") from None
@@ -277,5 +275,5 @@ def output_fields(topic: str, output: Struct | Mapping[str, Any], **more: Any) -
 
 
 def encode_output(topic: str, output: Struct | Mapping[str, Any], **more: Any) -> bytes:
-    """An output as it is published; see `output_fields`. A BadField here is our own fault: let it stop the partition."""
+    """An output as it is published; see `output_fields`. A BadField here is our own fault."""
     return write(topic, output_fields(topic, output, **more))

@@ -43,14 +43,14 @@ def misfit(schema: Any, datum: Any, path: str = "", known: dict[str, Any] | None
 
 def _no(path: str, datum: object, must: str) -> BadField:
     shown = repr(datum)
-    return BadField(path or "the record", f"is {shown if len(shown) <= 60 else shown[:60] + '...'}: must be {must}")  # noqa: PLR2004
+    return BadField(path or "the record", f"is {shown if len(shown) <= 60 else shown[:60] + '...'}: must be {must}")
 
 
 def _plain(kind: str, datum: Any, path: str) -> BadField | None:
     if not isinstance(datum, _PLAIN[kind]) or (isinstance(datum, bool) and kind != "boolean"):
         return _no(path, datum, {"string": "text", "int": "a whole number", "long": "a whole number"}.get(kind, kind))
     bits = _BITS.get(kind)
-    if bits is not None and not -(1 << bits) <= datum < 1 << bits:
+    if bits is not None and isinstance(datum, int) and not -(1 << bits) <= datum < 1 << bits:
         return _no(path, datum, f"a number of {bits + 1} bits")
     return None
 
@@ -70,7 +70,8 @@ def _record(schema: Schema, datum: Any, path: str, known: dict[str, Any]) -> Bad
     for name in datum:
         if name not in names:
             near = get_close_matches(str(name), names, 1)
-            return BadField(f"{dot}{name}", f"is no field of {schema['name']}" + (f"; did you mean {near[0]}?" if near else ""))
+            hint = f"; did you mean {near[0]}?" if near else ""
+            return BadField(f"{dot}{name}", f"is no field of {schema['name']}{hint}")
     for field in schema["fields"]:
         if field["name"] in datum:
             found = misfit(field["type"], datum[field["name"]], dot + field["name"], known)

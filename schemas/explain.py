@@ -63,10 +63,10 @@ class _Walk:
         self._raw()
 
     def _long(self, *_: Any) -> None:
-        _, self.at = long(self.body, self.at)
+        self.at = long(self.body, self.at)[1]
 
     def _int(self, *_: Any) -> None:
-        _, self.at = int32(self.body, self.at)
+        self.at = int32(self.body, self.at)[1]
 
     def _double(self, *_: Any) -> None:
         self.body[self.at + 7]
@@ -78,9 +78,9 @@ class _Walk:
         self.at += 1
 
     def _enum(self, schema: Schema, _: str) -> None:
-        at, self.at = long(self.body, self.at)
-        if not 0 <= at < len(schema["symbols"]):
-            raise Broken(f"symbol {at} of an enum of {len(schema['symbols'])}")
+        symbol, self.at = long(self.body, self.at)
+        if not 0 <= symbol < len(schema["symbols"]):
+            raise Broken(f"symbol {symbol} of an enum of {len(schema['symbols'])}")
 
     def _record(self, schema: Schema, path: str) -> None:
         for field in schema["fields"]:

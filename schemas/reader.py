@@ -76,9 +76,9 @@ def varint(b: bytes, p: int) -> tuple[int, int]:
     """The unsigned number of at most ten bytes at `p`, before zigzag."""
     x = b[p]
     value, shift = x & 0x7F, 7
-    while x >= 0x80:  # noqa: PLR2004
+    while x >= 0x80:
         p += 1
-        if shift > 63:  # noqa: PLR2004
+        if shift > 63:
             raise Broken("a number of more than ten bytes")
         x = b[p]
         value |= (x & 0x7F) << shift
@@ -268,7 +268,7 @@ class _Emitter:
 
     def _enum(self, schema: Schema, var: str, _: str, place: str) -> None:
         symbols, default = tuple(schema["symbols"]), schema.get("default")
-        fast = self.constant("enum", {2 * at: name for at, name in enumerate(symbols) if name != default and at < 64})  # noqa: PLR2004
+        fast = self.constant("enum", {2 * at: name for at, name in enumerate(symbols) if name != default and at < 64})
         self(f"{var} = {fast}.get(b[p])")
         self(f"if {var} is None:")
         self(f"{var}, p = symbol(b, p, {self.constant('symbols', symbols)}, {default!r}, f{place!r})", 1)

@@ -66,8 +66,8 @@ def test_the_schema_in_the_file_keeps_its_logical_types(tmp_path: Path) -> None:
 
 
 def test_a_record_that_does_not_fit_is_named(tmp_path: Path) -> None:
+    bad = SALE | {"lines": [{"category": "bread", "quantity": 2, "net_amount": 4.5}]}
     with pytest.raises(BadField, match=r"lines\[0\].net_amount is 4.5"):
-        bad = SALE | {"lines": [{"category": "bread", "quantity": 2, "net_amount": 4.5}]}
         write_container(tmp_path / "purchases.avro", topics.PURCHASES, [bad])
 
 

@@ -111,7 +111,7 @@ def test_times_are_timestamp_millis_and_an_option_defaults_to_null(topic: str) -
             assert instant == {"type": "long", "logicalType": "timestamp-millis"}, name
     for field in library.source(topic)["fields"]:
         if isinstance(field["type"], list):
-            assert field["type"][0] == "null" and field["default"] is None, field["name"]
+            assert (field["type"][0], field["default"]) == ("null", None), field["name"]
 
 
 def test_all_of_a_view_may_be_absent_but_who_when_and_by_what() -> None:
