@@ -2,7 +2,9 @@
 
 Every event has `event_id` (unique at its producer), `customer_id`, `occurred_at` (UTC ms) and `content` (20 bits that
 tell two contents under one id apart; 0 where nobody computed them). Amounts are integers in minor units.
-`topic` is the class's own: the name under which repeats of an id are recognised.
+`name` is the kind under which repeats of an id are recognised.
+
+None of these structs can be part of a cycle, so Python's collector need not track them: it would take half of a fold.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ class Line(Struct, frozen=True, gc=False):
     sku: str | None = None
 
 
-class Purchase(Struct, frozen=True, kw_only=True):
+class Purchase(Struct, frozen=True, kw_only=True, gc=False):
     """A sale, or a return: a return's amounts are positive and count negative on the return's own day (D2)."""
 
     name: ClassVar[str] = "Purchase"
@@ -44,7 +46,7 @@ class Purchase(Struct, frozen=True, kw_only=True):
     content: int = 0
 
 
-class Complaint(Struct, frozen=True, kw_only=True):
+class Complaint(Struct, frozen=True, kw_only=True, gc=False):
     """One record in the life of a complaint; its state follows its records by (`occurred_at`, `event_id`)."""
 
     name: ClassVar[str] = "Complaint"
@@ -61,7 +63,7 @@ class Complaint(Struct, frozen=True, kw_only=True):
     content: int = 0
 
 
-class Contact(Struct, frozen=True, kw_only=True):
+class Contact(Struct, frozen=True, kw_only=True, gc=False):
     """Any other touch between the customer and us. `cost` None: the policy's cost of the channel."""
 
     name: ClassVar[str] = "Contact"
@@ -84,7 +86,7 @@ class Anniversary(Struct, frozen=True, gc=False):
     date: str  # MM-DD or YYYY-MM-DD
 
 
-class Profile(Struct, frozen=True, kw_only=True):
+class Profile(Struct, frozen=True, kw_only=True, gc=False):
     """What the record on `customers` says; the latest by (`occurred_at`, `event_id`) wins."""
 
     name: ClassVar[str] = "Customer"
@@ -106,7 +108,7 @@ class Profile(Struct, frozen=True, kw_only=True):
     content: int = 0
 
 
-class Referral(Struct, frozen=True, kw_only=True):
+class Referral(Struct, frozen=True, kw_only=True, gc=False):
     """Another customer named this one as who brought them; comes by `relay` from that customer's partition."""
 
     name: ClassVar[str] = "Referral"
@@ -124,7 +126,7 @@ class Erase(Struct, frozen=True, gc=False):
     customer_id: str
 
 
-class Misplaced(Struct, frozen=True, kw_only=True):
+class Misplaced(Struct, frozen=True, kw_only=True, gc=False):
     """A record that came to the wrong partition, on its way by `relay` to the right one: the event and where it lay."""
 
     name: ClassVar[str] = "Misplaced"
@@ -134,7 +136,7 @@ class Misplaced(Struct, frozen=True, kw_only=True):
     customer_id: str
 
 
-class Tick(Struct, frozen=True, kw_only=True):
+class Tick(Struct, frozen=True, kw_only=True, gc=False):
     """Stream time of one partition, and what all partitions must agree on."""
 
     name: ClassVar[str] = "Tick"

@@ -40,7 +40,7 @@ class ComplaintState(Struct, frozen=True, array_like=True, gc=False):
     store_id: str | None
 
 
-class History(Struct, frozen=True, array_like=True):
+class History(Struct, frozen=True, array_like=True, gc=False):
     """The facts of one customer. Columns `value` to `serve` run beside `days` (programme days, sorted, distinct).
 
     value: net sales minus returns; sales, returns: number of events; margin: value minus cost; serve: cost to serve;

@@ -16,7 +16,7 @@ class ToNext(Struct, frozen=True, gc=False):
     need: int
 
 
-class TierChange(Struct, frozen=True, kw_only=True):
+class TierChange(Struct, frozen=True, kw_only=True, gc=False):
     """A tier was won or lost (T1-T5).
 
     `code`, `have`, `need`: the condition that decided. `keep_until`: the instant at which the tier would be lost if

@@ -20,7 +20,7 @@ from processors.tier import Surroundings
 from processors.value import Figures, figures
 
 
-class Review(Struct, frozen=True):
+class Review(Struct, frozen=True, gc=False):
     """customer: as reviewed, `now` at the review, `next_review` > `now`. outputs: what is to be told, in order."""
 
     customer: Customer

@@ -30,7 +30,7 @@ _CATCH_UP_MAX: Final = 1_000
 """Reviews before an event: a window has 365 days to leave and each tier one grace, so more is a fault of ours."""
 
 
-class Telling(Struct, frozen=True):
+class Telling(Struct, frozen=True, gc=False):
     """Something to tell: an output of the customer, or a fact for another customer's partition."""
 
     customer_id: str

@@ -71,7 +71,7 @@ class Step(Struct, frozen=True, gc=False):
     to_rank: int
 
 
-class Verdict(Struct, frozen=True):
+class Verdict(Struct, frozen=True, gc=False):
     """told: what holds from now on. steps: the moves to tell, in order. deadline: when a running grace ends."""
 
     told: Told

@@ -37,14 +37,14 @@ class KafkaRecord(Protocol):
     def headers(self) -> Sequence[tuple[str, bytes]]: ...
 
 
-class End(Struct, frozen=True):
+class End(Struct, frozen=True, gc=False):
     """position: next fetch position of a topic as handed over, past markers and gaps; end: its last stable offset."""
 
     position: int
     end: int
 
 
-class Item(Struct):
+class Item(Struct, gc=False):
     """One record in its turn. `at`: ms; 0 where the record goes at once, for it is bad. `ahead`: too far ahead of its
     own timestamp to be folded once there is a clock."""
 
