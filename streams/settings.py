@@ -46,6 +46,7 @@ class Settings:
     dedupe_days: int
     max_ahead_hours: int
     tick_ms: int
+    session_ms: int
     batch_records: int
     due_slice: int
     cache_customers: int
@@ -255,6 +256,12 @@ SPECS: tuple[Spec, ...] = (
     Spec(field="dedupe_days", parse=_between(1, 4_000), default="400", help="days for which event ids are kept"),
     Spec(field="max_ahead_hours", parse=_between(0, 24 * 366), default="26", help="how far ahead an event may be"),
     Spec(field="tick_ms", parse=_between(10, 3_600_000), default="1000", help="ms between ticks of the wall clock"),
+    Spec(
+        field="session_ms",
+        parse=_between(1_000, 1_800_000),
+        default="10000",
+        help="ms without a sign of life after which a worker's partitions go to others",
+    ),
     Spec(field="batch_records", parse=_between(1, 100_000), default="1000", help="most records in one commit"),
     Spec(field="due_slice", parse=_between(1, 1_000_000), default="5000", help="most due customers in one commit"),
     Spec(field="cache_customers", parse=_between(0, 100_000_000), default="200000", help="states kept in memory"),

@@ -1,0 +1,113 @@
+"""Puts a worker together: settings, the Faust app, a runner for each partition that the group gives us, and their end.
+
+Faust's part is the consumer group: who gets which partitions, and the thread that fetches. What is fetched goes by one
+agent to `Ownership`, which has a runner a partition. The worker ends
+
+    0   on SIGTERM or SIGINT, after the commits in flight, with its partitions handed over; or caught up, if asked to
+    1   when a partition cannot go on, when something crashed, or when nothing moves though there is work
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, Final, cast
+
+import faust
+from faust.app.base import BootStrategy
+from faust.types import TP, Message
+
+from schemas.topics import INPUTS
+from streams.ownership import Ownership, RunnerPort
+from streams.record_sets import RecordSet
+from streams.settings import Settings
+from streams.transport import RecordSetConsumer, Transport
+
+log = logging.getLogger("loyalty.worker")
+
+STOP_DEADLINE_S: Final = 15.0
+"""For Faust to leave the group and end its thread, after our own partitions have been stopped."""
+
+REBALANCE_TIMEOUT_S: Final = 60.0
+REQUEST_TIMEOUT_S: Final = 40.0
+
+MIRROR_S: Final = 1.0
+"""How often the fence is copied to the group's committed offsets."""
+
+
+class Boot(BootStrategy):  # type: ignore[misc]
+    """What Faust starts: no producer (the outbox has its own, with transactions) and no web (it knows no login)."""
+
+    enable_kafka_producer = False
+    enable_web = False
+
+
+class LoyaltyApp(faust.App):  # type: ignore[misc]
+    """Faust with the record-set transport. `owner` takes the records."""
+
+    BootStrategy = Boot
+    owner: Ownership
+
+    def _new_transport(self) -> Transport:
+        return Transport(self.conf.broker_consumer, self)
+
+    def _create_directories(self) -> None:
+        """Faust would make a folder for tables; there are none."""
+
+    @property
+    def source(self) -> RecordSetConsumer:
+        """The consumer as what it is."""
+        return cast(RecordSetConsumer, self.consumer)
+
+
+class _AsItIs(faust.Schema):  # type: ignore[misc]
+    """A record set needs no decoding by Faust."""
+
+    def compile(self, app: Any, **_: Any) -> Callable[..., Awaitable[Any]]:
+        """What Faust calls with each message."""
+
+        async def decode(message: Message, *, propagate: bool = False) -> Any:
+            return app.create_event(None, message.value, (), message)
+
+        return decode
+
+
+def build_app(settings: Settings, make: Callable[[int], RunnerPort]) -> LoyaltyApp:
+    """The Faust app of one worker. `make`: a fresh runner of a partition."""
+    app = LoyaltyApp(
+        settings.group,
+        broker=[f"kafka://{address}" for address in settings.kafka.split(",")],
+        autodiscover=False,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        stream_wait_empty=False,  # a record set is acked when handed over; what was begun, `release` finishes
+        broker_commit_interval=MIRROR_S,
+        broker_session_timeout=settings.session_ms / 1_000,
+        broker_heartbeat_interval=settings.session_ms / 5_000,
+        broker_rebalance_timeout=REBALANCE_TIMEOUT_S,
+        broker_request_timeout=max(REQUEST_TIMEOUT_S, settings.session_ms / 1_000 + 5),
+        broker_client_id=f"{settings.group}-worker",
+    )
+    app.owner = Ownership(make, lambda: app.source)
+    inputs = app.topic(*INPUTS, schema=_AsItIs(), acks=False)
+
+    async def take(record_sets: AsyncIterator[RecordSet]) -> None:
+        async for record_set in record_sets:
+            app.owner.deliver(record_set)
+            app.source.handed_over(record_set)
+
+    async def revoked(_: Any, revoked: set[TP], **__: Any) -> None:
+        if revoked:
+            await app.owner.release()
+            await app.source.force_commit()
+
+    async def assigned(_: Any, assigned: set[TP], **__: Any) -> None:
+        app.owner.assigned({tp.partition for tp in assigned})
+
+    app.agent(inputs, name="take")(take)
+    app.on_partitions_revoked.connect(revoked, weak=False)
+    app.on_partitions_assigned.connect(assigned, weak=False)
+    return app

@@ -1,0 +1,65 @@
+"""Logs of a worker: one line a fact on stderr, `key=value`, by the standard library.
+
+Faust and aiokafka tell much that is no news (each rebalance in a dozen lines, a broker that is away ten times a second):
+of theirs only warnings pass, and the same one at most once in REPEAT_S.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+from typing import Final, TextIO
+
+REPEAT_S: Final = 10.0
+
+_CHATTY: Final = ("faust", "mode", "aiokafka", "asyncio")
+
+
+class LineFormatter(logging.Formatter):
+    """`ts=2026-11-24T12:00:00.123Z level=info logger=loyalty.worker msg="…"`, a traceback as one more field."""
+
+    converter = time.gmtime
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line, whatever the message holds."""
+        stamp = f"{self.formatTime(record, '%Y-%m-%dT%H:%M:%S')}.{int(record.msecs):03d}Z"
+        text = json.dumps(record.getMessage(), ensure_ascii=False)
+        line = f"ts={stamp} level={record.levelname.lower()} logger={record.name} msg={text}"
+        if record.exc_info:
+            line += f" error={json.dumps(self.formatException(record.exc_info), ensure_ascii=False)}"
+        return line
+
+
+class OnceInAWhile(logging.Filter):
+    """Passes a message of one wording and place once in REPEAT_S."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._told: dict[tuple[str, int], float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether it is to be told."""
+        if not record.name.startswith(_CHATTY):
+            return True
+        place, now = (record.pathname, record.lineno), time.monotonic()
+        if now - self._told.get(place, -REPEAT_S) < REPEAT_S:
+            return False
+        self._told[place] = now
+        return True
+
+
+def set_up(level: str, stream: TextIO | None = None) -> None:
+    """Log to `stream` (default: stderr) from `level` on, for this process."""
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(LineFormatter())
+    handler.addFilter(OnceInAWhile())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    for name in _CHATTY:
+        chatty = logging.getLogger(name)
+        chatty.handlers.clear()
+        chatty.propagate = True
+        chatty.setLevel(level if level == "DEBUG" else "WARNING")

@@ -1,0 +1,309 @@
+"""The partitions that this worker owns right now: a runner for each, from its assignment to its leave.
+
+    assigned -> start (epoch, fence) -> seek -> open (records are delivered) -> leaving -> stopped
+                  ^------------------------------- outage, fenced -------'
+
+Starting is done in the background, so that a rebalance never waits for Redis; leaving is waited for, with a deadline,
+before the partition may go to another worker. Past the deadline the fence alone keeps two owners apart, as after a
+crash.
+
+An outage of Redis or Kafka is waited out: the partition starts again from its fence. Anything else that a runner raises
+is a reason to end the worker: `failed` is set, `error` says why.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from typing import Any, Final, Protocol, cast
+
+from aiokafka.errors import KafkaError, ProducerFenced
+
+from sinks.store import StoreUnavailable
+from streams.partition import Fenced, PartitionStopped
+from streams.record_sets import RecordSet
+from streams.time_order import End, KafkaRecord
+
+log = logging.getLogger("loyalty.worker")
+
+OUTAGES: Final = (StoreUnavailable, KafkaError, ConnectionError, TimeoutError)
+
+LEAVE_DEADLINE_S: Final = 20.0
+"""For the commit in flight and the publisher's last transaction; well below the group's rebalance timeout (60 s), after
+which the others would go on without us."""
+
+OUTAGE_PAUSE_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0)
+FENCED_PAUSE_S: Final = (0.2, 1.0, 2.0, 4.0, 8.0)
+"""After another took the partition over: time for the group to tell us. Fenced once more after the last, we give up."""
+
+
+class RunnerPort(Protocol):
+    """What is needed of `streams.runner.Runner`. `stop` may come at any time."""
+
+    progress: int
+
+    @property
+    def idle(self) -> bool: ...
+    @property
+    def positions(self) -> Mapping[str, int]: ...
+    def deliver(self, topic: str, records: Any, position: int) -> None: ...
+    def wanted(self, topic: str) -> bool: ...
+    async def start(self) -> Mapping[str, int]: ...
+    async def run(self) -> None: ...
+    async def stop(self) -> None: ...
+    async def published(self) -> bool: ...
+
+
+class Input(Protocol):
+    """What is needed of the consumer (`streams.transport.RecordSetConsumer`)."""
+
+    def close_partitions(self, partitions: Iterable[int] | None = None) -> None: ...
+    async def seek_fence(self, partition: int, fence: Mapping[str, int]) -> tuple[int, dict[str, int]]: ...
+    async def stable_ends(self, partition: int) -> dict[str, int]: ...
+
+
+class _Owned:
+    """One partition. `seek`, `places`: of the last seek, and topic to position handed over since; seek 0: not open."""
+
+    def __init__(self, partition: int) -> None:
+        self.partition = partition
+        self.leaving = asyncio.Event()
+        self.runner: RunnerPort | None = None
+        self.seek = 0
+        self.places: dict[str, int] = {}
+        self.task: asyncio.Task[None] | None = None
+
+
+class Ownership:
+    """`make`: a fresh runner of a partition. `source`: the consumer."""
+
+    def __init__(self, make: Callable[[int], RunnerPort], source: Callable[[], Input]) -> None:
+        self._make, self._source = make, source
+        self._owned: dict[int, _Owned] = {}
+        self._left: dict[tuple[str, int], int] = {}
+        self._past_progress = 0
+        self.assignments = 0
+        self.failed = asyncio.Event()
+        self.error: BaseException | None = None
+
+    # -- what the group says
+
+    def assigned(self, partitions: Iterable[int]) -> None:
+        """These are ours from now on; those of before have been released."""
+        self.assignments += 1
+        self._left.clear()
+        for partition in sorted(partitions):
+            owned = self._owned[partition] = _Owned(partition)
+            owned.task = asyncio.create_task(self._keep(owned), name=f"partition-{partition}")
+        log.info("assigned partitions %s", list(self._owned) or "none")
+
+    async def release(self) -> None:
+        """Stop all: finish the commit in flight, stop the publishers. Returns after LEAVE_DEADLINE_S at the latest."""
+        tasks = [owned.task for owned in self._owned.values() if owned.task is not None]
+        for owned in self._owned.values():
+            owned.leaving.set()
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=LEAVE_DEADLINE_S)
+            for task in late:
+                log.warning("%s did not stop within %g s: left to the fence", task.get_name(), LEAVE_DEADLINE_S)
+                task.cancel()
+        self._owned.clear()
+        self._source().close_partitions()
+
+    # -- what the consumer asks
+
+    def wanted(self, topic: str, partition: int) -> bool:
+        """Whether more of the topic-partition should be fetched. Called from another thread: it only looks."""
+        owned = self._owned.get(partition)
+        if owned is None or not owned.seek:
+            return False
+        runner = owned.runner
+        return runner is not None and runner.wanted(topic)
+
+    def expects(self, record_set: RecordSet) -> bool:
+        """Whether it was read after the last seek; older ones are refused."""
+        owned = self._owned.get(record_set.partition)
+        return owned is not None and owned.seek == record_set.seek
+
+    def deliver(self, record_set: RecordSet) -> None:
+        """To its runner. Sets join without a hole; one that does not is our own fault and ends the worker."""
+        owned = self._owned.get(record_set.partition)
+        if owned is None or owned.runner is None or owned.seek != record_set.seek:
+            return
+        topic, place = record_set.topic, owned.places[record_set.topic]
+        try:
+            assert place == record_set.start, (
+                f"{topic}[{owned.partition}]: a set begins at {record_set.start}, not {place}"
+            )
+            owned.places[topic] = record_set.position
+            owned.runner.deliver(topic, cast("list[KafkaRecord]", record_set.records), record_set.position)
+        except Exception as error:
+            self._fail(error)
+
+    def lost(self, partition: int, error: Exception) -> None:
+        """The partition cannot be read on."""
+        self._fail(PartitionStopped(str(error)))
+
+    def mirror(self) -> Mapping[tuple[str, int], int]:
+        """Topic-partition to fence, and past what carries no record where nothing waits: then lag tools show none."""
+        at = dict(self._left)
+        for owned in self._owned.values():
+            at.update(_mirrored(owned))
+        return at
+
+    # -- what others ask
+
+    async def ends(self, partition: int) -> Mapping[str, End]:
+        """Position handed over and last stable offset, asked for now, of each input topic.
+
+        Waits out an outage of Kafka. Raises Fenced where the partition leaves meanwhile.
+        """
+        owned = self._owned.get(partition)
+        for attempt in range(1_000_000):
+            if owned is None or owned.leaving.is_set():
+                break
+            try:
+                ends = await _unless(owned.leaving, self._source().stable_ends(partition))
+            except OUTAGES as outage:
+                await _pause(owned.leaving, OUTAGE_PAUSE_S, attempt)
+                log.warning("partition %d waits for Kafka: %r", partition, outage)
+                continue
+            if ends is None:
+                break
+            return {topic: End(owned.places.get(topic, 0), end) for topic, end in ends.items()}
+        raise Fenced(f"partition {partition}: left while it asked where its topics end")
+
+    @property
+    def partitions(self) -> list[int]:
+        """Those owned, open or not."""
+        return list(self._owned)
+
+    @property
+    def ready(self) -> bool:
+        """Assigned at least once, and each partition stands at its fence."""
+        return self.assignments > 0 and all(owned.seek for owned in self._owned.values())
+
+    @property
+    def progress(self) -> int:
+        """Grows with every effect done."""
+        return self._past_progress + sum(o.runner.progress for o in self._owned.values() if o.runner is not None)
+
+    async def caught_up(self) -> bool:
+        """All input is folded and all outputs are published, as far as one look can tell: ask twice, for what was
+        published last may come back as input."""
+        if not self.ready:
+            return False
+        for owned in list(self._owned.values()):
+            if not await self._caught_up(owned):
+                return False
+        return True
+
+    async def _caught_up(self, owned: _Owned) -> bool:
+        runner = owned.runner
+        if runner is None or not owned.seek or not runner.idle or not await runner.published():
+            return False
+        try:
+            ends = await self.ends(owned.partition)
+        except Fenced:
+            return False
+        return runner.idle and all(end.position >= end.end for end in ends.values())
+
+    # -- the life of one partition
+
+    async def _keep(self, owned: _Owned) -> None:
+        outages = fenced = 0
+        while not owned.leaving.is_set():
+            before = self.progress
+            try:
+                await self._own(owned)
+            except (Fenced, ProducerFenced) as error:
+                fenced = 0 if self.progress > before + 1 else fenced + 1
+                if fenced > len(FENCED_PAUSE_S):
+                    self._fail(PartitionStopped(_contested(owned.partition, error)))
+                    return
+                if not owned.leaving.is_set():
+                    log.warning("partition %d starts again from its fence: %s", owned.partition, error)
+                await _pause(owned.leaving, FENCED_PAUSE_S, fenced - 1)
+            except OUTAGES as outage:
+                outages = 0 if self.progress > before else outages + 1
+                log.warning("partition %d waits: %r", owned.partition, outage)
+                await _pause(owned.leaving, OUTAGE_PAUSE_S, outages)
+            except Exception as error:
+                self._fail(error)
+                return
+
+    async def _own(self, owned: _Owned) -> None:
+        """One runner, from start to stop; returns when the partition leaves."""
+        runner = self._make(owned.partition)
+        try:
+            if await _unless(owned.leaving, self._open(owned, runner)) is None:
+                return
+            running = asyncio.create_task(runner.run())
+            leaving = asyncio.create_task(owned.leaving.wait())
+            try:
+                await asyncio.wait({running, leaving}, return_when=asyncio.FIRST_COMPLETED)
+                if not running.done():
+                    await runner.stop()
+                await running
+            finally:
+                leaving.cancel()
+                running.cancel()
+        finally:
+            self._left.update(_mirrored(owned))
+            self._past_progress += runner.progress
+            owned.runner, owned.seek = None, 0
+            self._source().close_partitions([owned.partition])
+            await runner.stop()
+
+    async def _open(self, owned: _Owned, runner: RunnerPort) -> bool:
+        fence = await runner.start()
+        seek, places = await self._source().seek_fence(owned.partition, fence)
+        owned.places, owned.runner, owned.seek = places, runner, seek
+        log.info("partition %d reads from %s", owned.partition, places)
+        return True
+
+    def _fail(self, error: BaseException) -> None:
+        if self.error is None:
+            self.error = error
+            self.failed.set()
+        if not isinstance(error, PartitionStopped):
+            log.error("worker fails: %r", error, exc_info=error)
+
+
+def _mirrored(owned: _Owned) -> dict[tuple[str, int], int]:
+    runner = owned.runner
+    if runner is None:
+        return {}
+    at = {**runner.positions, **(owned.places if runner.idle else {})}
+    return {(topic, owned.partition): position for topic, position in at.items()}
+
+
+async def _unless(event: asyncio.Event, work: Coroutine[Any, Any, Any]) -> Any:
+    """What `work` returns; None where `event` came first, and `work` is then cancelled."""
+    working, waiting = asyncio.ensure_future(work), asyncio.ensure_future(event.wait())
+    try:
+        await asyncio.wait({working, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        return working.result() if working.done() else None
+    finally:
+        waiting.cancel()
+        if not working.done():
+            working.cancel()
+            with contextlib.suppress(asyncio.CancelledError, *OUTAGES):
+                await working
+
+
+async def _pause(unless: asyncio.Event, pauses_s: tuple[float, ...], attempt: int) -> None:
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(unless.wait(), pauses_s[max(0, min(attempt, len(pauses_s) - 1))])
+
+
+def _contested(partition: int, error: BaseException) -> str:
+    return (
+        f"partition {partition} was taken over again and again ({error}), though the group gives it to this worker: "
+        f"another group works on the same Redis; give each its own LOYALTY_PREFIX, or one LOYALTY_GROUP to both"
+    )
+
+
+Ask = Callable[[int], Awaitable[Mapping[str, End]]]
