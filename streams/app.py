@@ -1,18 +1,11 @@
-"""Puts a worker together: settings, the Faust app, a runner for each partition that the group gives us, and their end.
+"""The Faust app of a worker: a consumer group, and one agent that takes record sets to the partitions' runners.
 
-Faust's part is the consumer group: who gets which partitions, and the thread that fetches. What is fetched goes by one
-agent to `Ownership`, which has a runner a partition. The worker ends
-
-    0   on SIGTERM or SIGINT, after the commits in flight, with its partitions handed over; or caught up, if asked to
-    1   when a partition cannot go on, when something crashed, or when nothing moves though there is work
+Faust's part is who gets which partitions, and the thread that fetches. What is fetched goes to `Ownership`, which has a
+runner a partition. `streams/worker.py` starts it, watches it and ends it.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import logging
-import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Final, cast
 
@@ -26,11 +19,6 @@ from streams.record_sets import RecordSet
 from streams.settings import Settings
 from streams.transport import RecordSetConsumer, Transport
 
-log = logging.getLogger("loyalty.worker")
-
-STOP_DEADLINE_S: Final = 15.0
-"""For Faust to leave the group and end its thread, after our own partitions have been stopped."""
-
 REBALANCE_TIMEOUT_S: Final = 60.0
 REQUEST_TIMEOUT_S: Final = 40.0
 
@@ -38,14 +26,14 @@ MIRROR_S: Final = 1.0
 """How often the fence is copied to the group's committed offsets."""
 
 
-class Boot(BootStrategy):  # type: ignore[misc]
+class Boot(BootStrategy):
     """What Faust starts: no producer (the outbox has its own, with transactions) and no web (it knows no login)."""
 
     enable_kafka_producer = False
     enable_web = False
 
 
-class LoyaltyApp(faust.App):  # type: ignore[misc]
+class LoyaltyApp(faust.App):
     """Faust with the record-set transport. `owner` takes the records."""
 
     BootStrategy = Boot
@@ -63,7 +51,7 @@ class LoyaltyApp(faust.App):  # type: ignore[misc]
         return cast(RecordSetConsumer, self.consumer)
 
 
-class _AsItIs(faust.Schema):  # type: ignore[misc]
+class _AsItIs(faust.Schema):
     """A record set needs no decoding by Faust."""
 
     def compile(self, app: Any, **_: Any) -> Callable[..., Awaitable[Any]]:

@@ -51,15 +51,15 @@ class CoPartitioned(AbstractPartitionAssignor):
     def __init__(self) -> None:
         self._had: list[int] = []
 
-    def metadata(self, topics: Iterable[str]) -> ConsumerProtocolMemberMetadata:  # type: ignore[override]
+    def metadata(self, topics: Iterable[str]) -> ConsumerProtocolMemberMetadata:
         """What this member tells when it joins."""
         return ConsumerProtocolMemberMetadata(self.version, sorted(topics), msgspec.json.encode(self._had))
 
-    def on_assignment(self, assignment: ConsumerProtocolMemberAssignment) -> None:  # type: ignore[override]
+    def on_assignment(self, assignment: ConsumerProtocolMemberAssignment) -> None:
         """What this member got."""
         self._had = sorted({number for _, numbers in assignment.assignment for number in numbers})
 
-    def assign(  # type: ignore[override]
+    def assign(
         self, cluster: ClusterMetadata, members: Mapping[str, ConsumerProtocolMemberMetadata]
     ) -> dict[str, ConsumerProtocolMemberAssignment]:
         """Deal the numbers; called on the member that the broker chose as the group's leader."""

@@ -1,6 +1,6 @@
 """Logs of a worker: one line a fact on stderr, `key=value`, by the standard library.
 
-Faust and aiokafka tell much that is no news (each rebalance in a dozen lines, a broker that is away ten times a second):
+Faust and aiokafka tell much that is no news (a rebalance in a dozen lines, an absent broker ten times a second):
 of theirs only warnings pass, and the same one at most once in REPEAT_S.
 """
 
@@ -20,11 +20,9 @@ _CHATTY: Final = ("faust", "mode", "aiokafka", "asyncio")
 class LineFormatter(logging.Formatter):
     """`ts=2026-11-24T12:00:00.123Z level=info logger=loyalty.worker msg="…"`, a traceback as one more field."""
 
-    converter = time.gmtime
-
     def format(self, record: logging.LogRecord) -> str:
         """One line, whatever the message holds."""
-        stamp = f"{self.formatTime(record, '%Y-%m-%dT%H:%M:%S')}.{int(record.msecs):03d}Z"
+        stamp = f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(record.created))}.{int(record.msecs):03d}Z"
         text = json.dumps(record.getMessage(), ensure_ascii=False)
         line = f"ts={stamp} level={record.levelname.lower()} logger={record.name} msg={text}"
         if record.exc_info:

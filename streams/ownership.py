@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any, Final, Protocol, cast
 
 from aiokafka.errors import KafkaError, ProducerFenced
@@ -180,6 +180,29 @@ class Ownership:
         """Those owned, open or not."""
         return list(self._owned)
 
+    def owns(self, partition: int) -> bool:
+        """Whether the partition is ours and not leaving."""
+        owned = self._owned.get(partition)
+        return owned is not None and not owned.leaving.is_set()
+
+    def state(self) -> str:
+        """A line about each partition, for a log."""
+        told = [
+            f"{owned.partition}: {'open' if owned.seek else 'not open'}, {dict(owned.places)}"
+            for owned in self._owned.values()
+        ]
+        return "; ".join(told) or "none assigned"
+
+    async def work_waits(self) -> bool:
+        """Whether there is something to do: a partition that is not open, not idle, or not read to its end."""
+        for owned in list(self._owned.values()):
+            if not owned.seek or owned.runner is None or not owned.runner.idle:
+                return True
+            ends = await self.ends(owned.partition)
+            if any(end.position < end.end for end in ends.values()):
+                return True
+        return False
+
     @property
     def ready(self) -> bool:
         """Assigned at least once, and each partition stands at its fence."""
@@ -304,6 +327,3 @@ def _contested(partition: int, error: BaseException) -> str:
         f"partition {partition} was taken over again and again ({error}), though the group gives it to this worker: "
         f"another group works on the same Redis; give each its own LOYALTY_PREFIX, or one LOYALTY_GROUP to both"
     )
-
-
-Ask = Callable[[int], Awaitable[Mapping[str, End]]]

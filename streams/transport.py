@@ -93,7 +93,7 @@ class _Place(Struct):
     seek: int
 
 
-class RecordSetThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
+class RecordSetThread(driver.AIOKafkaConsumerThread):
     """The consumer's thread. Public coroutines are called from the main loop, underscored ones run in the thread."""
 
     def __post_init__(self) -> None:
@@ -315,7 +315,7 @@ def _lost_text(tp: TopicPartition, position: int, start: int | None, end: int | 
 _WAY_OUT: Final = "records the fence counts on are missing; restore the topic, or start afresh from what is there"
 
 
-class RecordSetConsumer(driver.Consumer):  # type: ignore[misc]
+class RecordSetConsumer(driver.Consumer):
     """Faust's consumer on the main loop. `app.owner` takes the records."""
 
     _thread: RecordSetThread
@@ -415,7 +415,7 @@ class RecordSetConsumer(driver.Consumer):  # type: ignore[misc]
         return True
 
 
-class Transport(driver.Transport):  # type: ignore[misc]
+class Transport(driver.Transport):
     """`kafka://` by record set."""
 
     Consumer = RecordSetConsumer

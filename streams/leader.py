@@ -1,0 +1,149 @@
+"""The live clock: one worker of the group writes a tick each LOYALTY_TICK_MS to every partition of `ticks`.
+
+The leader is the worker that owns partition 0: the group elects it, and a dead one's partition goes to another. Two may
+overlap for a moment; a tick not after the clock changes nothing. Stream time never goes back: a wall clock that does is
+waited for. On ticks of an import (header `loyalty.clock: data`) no wall clock is set: the years between would be lived
+through in one second, and everybody's reminders with them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from typing import Any, Final, TypeVar
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from processors.events import Tick
+from processors.policy import Policy
+from schemas import codec
+from schemas.topics import TICKS
+from streams import policies
+from streams.ingest import CLOCK_HEADER, CLOCK_OF_DATA
+from streams.reading import TopicReader
+from streams.settings import LoyaltyError
+
+log = logging.getLogger("loyalty.clock")
+
+T = TypeVar("T")
+
+CLOCK_OF_WALL: Final = b"wall"
+_HEADERS: Final = ((CLOCK_HEADER, CLOCK_OF_WALL),)
+
+_TAIL: Final = 100
+_PAUSE_S: Final = (0.1, 0.5, 1.0, 2.0)
+_BEHIND_TOLD_MS: Final = 2_000
+"""A wall clock that is further behind the last tick than this is told about."""
+
+
+class ClockRefused(LoyaltyError):
+    """The topic's ticks are an import's: no wall clock is set on them."""
+
+
+def wall_ms() -> int:
+    """The wall clock, UTC ms."""
+    return time.time_ns() // 1_000_000
+
+
+def last_ticks(kafka: str) -> dict[int, int | None]:
+    """Partition of `ticks` to the instant of its last tick (ms), None before the first.
+
+    Raises ClockRefused where a last tick is an import's, LoyaltyError where Kafka does not answer or has no such topic.
+    """
+    with TopicReader(kafka) as reader:
+        return {partition: _last(partition, records) for partition, records in reader.tails(TICKS, _TAIL).items()}
+
+
+def _last(partition: int, records: Iterable[Any]) -> int | None:
+    last: int | None = None
+    clock: bytes | None = None
+    for record in records:
+        try:
+            at = codec.read(TICKS, record.value)["at"]
+        except codec.BadRecord:
+            continue  # the worker makes a dead letter of it
+        last = at if last is None else max(last, at)
+        clock = dict(record.headers).get(CLOCK_HEADER)
+    if clock == CLOCK_OF_DATA:
+        raise ClockRefused(
+            f"{TICKS}[{partition}]: the last tick is an import's ({last}, the data's time): a wall clock would jump "
+            f"over all that lies between; set LOYALTY_CLOCK=data, or use other topics and another LOYALTY_PREFIX for "
+            f"live work"
+        )
+    return last
+
+
+class LiveClock:
+    """Writes the ticks. policy: in force, named by the first tick. wall: the clock, UTC ms."""
+
+    def __init__(self, kafka: str, policy: Policy, tick_ms: int, wall: Callable[[], int] = wall_ms) -> None:
+        self._kafka, self._policy, self._tick_ms, self._wall = kafka, policy, tick_ms, wall
+        self.last_at: int | None = None
+
+    async def run(self) -> None:
+        """Until cancelled. Waits out an outage of Kafka. Raises ClockRefused."""
+        last = await self._last_ticks()
+        self.last_at = max((at for at in last.values() if at is not None), default=None)
+        async with _producer(self._kafka) as producer:
+            await _patiently(lambda: policies.publish(producer, self._policy), "the policy's text")
+            log.info("this worker sets the clock: policy %s, a tick each %d ms", self._policy.key, self._tick_ms)
+            await self._tick(producer, list(last))
+
+    async def _last_ticks(self) -> Mapping[int, int | None]:
+        async def ask() -> Mapping[int, int | None]:
+            return await asyncio.to_thread(last_ticks, self._kafka)
+
+        return await _patiently(ask, "the last ticks")
+
+    async def _tick(self, producer: AIOKafkaProducer, partitions: list[int]) -> None:
+        key = self._policy.key
+        loop = asyncio.get_running_loop()
+        due = loop.time()
+        while True:
+            at = self._wall()
+            if self.last_at is not None and at <= self.last_at:
+                if self.last_at - at > _BEHIND_TOLD_MS:
+                    log.warning("the wall clock is %d ms behind the last tick: waiting for it", self.last_at - at)
+            elif await _written(producer, Tick(at=at, policy=key), partitions):
+                self.last_at, key = at, ""
+            due = max(due + self._tick_ms / 1_000, loop.time())
+            await asyncio.sleep(due - loop.time())
+
+
+async def _written(producer: AIOKafkaProducer, tick: Tick, partitions: Iterable[int]) -> bool:
+    """Whether all partitions have acknowledged the tick. One that failed gets the next."""
+    value = codec.encode_event(TICKS, tick)
+    try:
+        acks = [await producer.send(TICKS, value, partition=number, headers=_HEADERS) for number in partitions]
+        await asyncio.gather(*acks)
+    except KafkaError as outage:
+        log.warning("the tick at %d waits for Kafka: %r", tick.at, outage)
+        return False
+    return True
+
+
+@contextlib.asynccontextmanager
+async def _producer(kafka: str) -> AsyncIterator[AIOKafkaProducer]:
+    producer = AIOKafkaProducer(bootstrap_servers=kafka.split(","), acks="all", enable_idempotence=True)
+    await _patiently(producer.start, "the first connection")
+    try:
+        yield producer
+    finally:
+        with contextlib.suppress(KafkaError):
+            await producer.stop()
+
+
+async def _patiently(call: Callable[[], Awaitable[T]], what: str) -> T:
+    for attempt in range(1_000_000):
+        try:
+            return await call()
+        except ClockRefused:
+            raise
+        except (KafkaError, OSError, LoyaltyError) as outage:
+            log.warning("the clock waits for Kafka (%s): %s", what, outage)
+            await asyncio.sleep(_PAUSE_S[min(attempt, len(_PAUSE_S) - 1)])
+    raise AssertionError("unreachable: a million pauses")

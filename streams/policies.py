@@ -1,0 +1,90 @@
+"""The topic `policies`: the text of each policy that a tick names, found by its key, written before it is named."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from typing import Any, Final
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from processors.policy import Policy, PolicyError, load_policy
+from schemas.codec import BadRecord, read, write
+from schemas.topics import POLICIES
+
+log = logging.getLogger("loyalty.policies")
+
+_PLACE: Final = TopicPartition(POLICIES, 0)
+_PAUSE_S: Final = (0.1, 0.5, 1.0, 2.0)
+_READ_MS: Final = 500
+
+
+class TopicPolicies:
+    """Policies by key. `own`: the one from LOYALTY_POLICY, which needs no reading. kafka: addresses by comma."""
+
+    def __init__(self, kafka: str, own: Policy) -> None:
+        self._kafka = kafka
+        self._known = {own.key: own}
+
+    async def find(self, key: str) -> Policy | None:
+        """The policy, None where the topic has none of that key. Waits out an outage of Kafka."""
+        attempt = 0
+        while key not in self._known:
+            try:
+                texts = await self._texts()
+            except (KafkaError, OSError) as outage:
+                log.warning("reading the topic policies waits for Kafka: %r", outage)
+                await asyncio.sleep(_PAUSE_S[min(attempt, len(_PAUSE_S) - 1)])
+                attempt += 1
+                continue
+            if key not in texts:
+                return None
+            self._known[key] = load_policy(texts[key], f"policies/{key}")
+        return self._known[key]
+
+    async def _texts(self) -> dict[str, str]:
+        """Key to text of all that the topic holds."""
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._kafka.split(","), isolation_level="read_committed", auto_offset_reset="earliest"
+        )
+        await consumer.start()
+        try:
+            consumer.assign([_PLACE])
+            end = (await consumer.end_offsets([_PLACE]))[_PLACE]
+            await consumer.seek_to_beginning(_PLACE)
+            texts: dict[str, str] = {}
+            while await consumer.position(_PLACE) < end:
+                for records in (await consumer.getmany(timeout_ms=_READ_MS)).values():
+                    texts.update(entry for record in records if (entry := _entry(record)) is not None)
+            return texts
+        finally:
+            await consumer.stop()
+
+
+async def publish(producer: AIOKafkaProducer, policy: Policy) -> None:
+    """Write the policy's text under its key and wait until the broker has it. Again is harmless. Raises KafkaError."""
+    fields = {
+        "name": policy.programme.name,
+        "version": policy.programme.version,
+        "sha256": hashlib.sha256(policy.text.encode()).hexdigest(),
+        "text": policy.text,
+    }
+    await producer.send_and_wait(POLICIES, write(POLICIES, fields), key=policy.key.encode(), partition=0)
+
+
+def _entry(record: Any) -> tuple[str, str] | None:
+    """Key and text of a record, None where it holds none that can be used: told, and as if it were not there."""
+    if record.value is None or record.key is None:
+        return None
+    try:
+        text = read(POLICIES, record.value)["text"]
+        policy = load_policy(text)
+    except (BadRecord, PolicyError) as bad:
+        log.error("policies[0]@%d cannot be used: %s", record.offset, bad)
+        return None
+    if policy.key.encode() != record.key:
+        log.error("policies[0]@%d is called %r, its text is %s", record.offset, record.key, policy.key)
+        return None
+    return policy.key, text
