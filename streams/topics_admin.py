@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import socket
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from kafka.admin import ConfigResource, ConfigResourceType, NewTopic
 from kafka.errors import KafkaError, TopicAlreadyExistsError, UnknownTopicOrPartitionError
 
 from schemas.topics import TOPICS, Topic
-from streams.settings import LoyaltyError
+from streams.settings import LoyaltyError, split_address
 
 TIMEOUT_MS = 30_000
 CHECKED_CONFIG = ("message.timestamp.type", "cleanup.policy", "retention.ms", "max.message.bytes")
@@ -41,6 +42,7 @@ def admin_client(kafka: str) -> Iterator[KafkaAdminClient]:
     """A client for administration. Raises LoyaltyError where Kafka does not answer."""
     logging.getLogger("kafka").setLevel(logging.ERROR)
     try:
+        _refused(kafka)
         admin = KafkaAdminClient(
             bootstrap_servers=kafka.split(","), bootstrap_timeout_ms=10_000, request_timeout_ms=TIMEOUT_MS
         )
@@ -52,6 +54,19 @@ def admin_client(kafka: str) -> Iterator[KafkaAdminClient]:
         yield admin
     finally:
         admin.close()
+
+
+def _refused(kafka: str) -> None:
+    """Raises OSError at once where no server listens at all; the client would try again for its whole timeout."""
+    refusals: list[OSError] = []
+    addresses = kafka.split(",")
+    for address in addresses:
+        try:
+            socket.create_connection(split_address(address), timeout=5).close()
+            return
+        except OSError as error:
+            refusals.append(error)
+    raise refusals[-1]
 
 
 def cluster(kafka: str) -> Cluster:
@@ -85,7 +100,7 @@ def create_topics(kafka: str, partitions: int) -> list[str]:
             if have not in (0, want):
                 raise LoyaltyError(
                     f"topic {topic.name} has {have} partitions, LOYALTY_PARTITIONS asks for {want}; a customer's "
-                    f"records must stay where they are: set LOYALTY_PARTITIONS={have}, or begin anew on an empty cluster"
+                    f"records must stay where they are: set LOYALTY_PARTITIONS={have}, or begin on an empty cluster"
                 )
         missing = [topic for topic in TOPICS.values() if not there[topic.name].partitions]
         new = {

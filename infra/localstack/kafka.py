@@ -32,7 +32,8 @@ RESOLVE_TRIES = 3
 
 _NODE_ID = 1
 
-# One partition leader for everything, so internal topics need few partitions; a group of one worker begins at once.
+# One broker for everything, so internal topics need few partitions; a group of one worker begins at once. After a kill
+# the broker may come back only when its last session has run out: 3 s instead of 9.
 _PROPERTIES = """\
 process.roles=broker,controller
 node.id={node}
@@ -58,6 +59,8 @@ share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 share.coordinator.state.topic.num.partitions=1
 group.initial.rebalance.delay.ms=0
+broker.session.timeout.ms=3000
+broker.heartbeat.interval.ms=500
 """
 
 _LOG4J = """\
@@ -136,7 +139,7 @@ class Kafka:
             if records:
                 raise StackError(
                     f"{self.folder} holds records ({records[0].parent.name} and others) but no meta.properties, "
-                    "without which Kafka does not open it; put meta.properties back, or move the folder away to begin anew"
+                    "without which Kafka does not open it; put it back, or move the folder away to begin anew"
                 )
             self._tell(f"kafka: {self.folder} was only half formatted and held no records; formatted anew")
             for path in leftovers:

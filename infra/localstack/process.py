@@ -35,9 +35,17 @@ def started_at(pid: int) -> str | None:
     except ProcessLookupError:
         return None
     fields = stat.rpartition(")")[2].split()  # the name in brackets may hold blanks
-    if fields[0] in "ZX":
+    if fields[0] in "ZX" and not _has_threads(pid):
         return None
     return f"{_boot()}:{fields[19]}"
+
+
+def _has_threads(pid: int) -> bool:
+    """Of a killed JVM the first thread is defunct at once; the port is free when the last one has gone."""
+    try:
+        return len(os.listdir(f"/proc/{pid}/task")) > 1
+    except OSError:
+        return False
 
 
 def _boot() -> str:

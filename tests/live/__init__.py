@@ -1,0 +1,1 @@
+"""Against the real Kafka and Redis of the local stack."""
