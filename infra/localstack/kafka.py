@@ -152,7 +152,11 @@ class Kafka:
             raise StackError(f"{self.folder} cannot be formatted for Kafka:\n{(done.stdout + done.stderr)[-2000:]}")
 
     def _java(self, jars: list[Path], main: str, *args: str) -> list[str]:
-        heap = ("-Xms256m", "-Xmx1g", "-XX:+UseG1GC") if main == "kafka.Kafka" else ("-Xmx128m", "-XX:+UseSerialGC")
+        heap = (
+            ("-Xms256m", "-Xmx1g", "-XX:+UseG1GC")
+            if main == "kafka.Kafka"
+            else ("-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+        )
         return [
             java(),
             *heap,
