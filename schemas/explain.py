@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from schemas.library import Schema
-from schemas.reader import Broken, bytes_min, count, int32, length, long
+from schemas.primitives import Broken, bytes_min, count, int32, length, long
 
 
 def broken_at(schema: Schema, body: bytes) -> str | None:

@@ -19,6 +19,7 @@ from zlib import crc32
 
 from schemas.errors import BadField
 from schemas.library import Schema
+from schemas.primitives import Broken, bytes_min, count, int32, length, long, varint
 
 SHARED_MAX = 16_384
 """How many distinct strings of a shared field are kept; then the table starts afresh (about 2 MB)."""
@@ -27,13 +28,6 @@ CONTENT_MASK = 0xFFFFF
 """`content` is 20 bits of the Avro body's CRC-32: enough to notice that an id came again with another content."""
 
 _SHOWN = 60  # characters of a refused value in a message
-
-_BYTES_MIN = {"double": 8}  # all else, but a record, can be one byte
-
-
-class Broken(Exception):
-    """The bytes do not follow the schema. Internal: `explain` says where."""
-
 
 FAILURES = (Broken, IndexError, UnicodeDecodeError)
 """What a generated reader raises on bytes that do not follow the schema; BadField where the contract is broken."""
@@ -65,60 +59,13 @@ Rules = Mapping[str, Rule]
 
 def bad(path: str, value: object, must: str) -> BadField:
     """The error for `value` at `path`."""
-    shown = repr(value) if not isinstance(value, str | bytes) or len(value) <= _SHOWN else repr(value[:_SHOWN]) + "..."
+    if isinstance(value, tuple | dict):
+        return BadField(path, f"has {len(value):,} entries: {must}")
+    shown = repr(value) if not isinstance(value, str) or len(value) <= _SHOWN else repr(value[:_SHOWN]) + "..."
     return BadField(path, f"is {shown}: {must}")
 
 
-# ---- what the generated source calls off its fast path; `b` the body, `p` the position; each gives (value, position)
-
-
-def varint(b: bytes, p: int) -> tuple[int, int]:
-    """The unsigned number of at most ten bytes at `p`, before zigzag."""
-    x = b[p]
-    value, shift = x & 0x7F, 7
-    while x >= 0x80:
-        p += 1
-        if shift > 63:
-            raise Broken("a number of more than ten bytes")
-        x = b[p]
-        value |= (x & 0x7F) << shift
-        shift += 7
-    if value >> 64:
-        raise Broken("a number beyond 64 bits")
-    return value, p + 1
-
-
-def long(b: bytes, p: int) -> tuple[int, int]:
-    """A zigzag number."""
-    value, p = varint(b, p)
-    return (value >> 1) ^ -(value & 1), p
-
-
-def int32(b: bytes, p: int) -> tuple[int, int]:
-    """A zigzag number of 32 bits."""
-    value, p = varint(b, p)
-    if value >> 32:
-        raise Broken("an int beyond 32 bits")
-    return (value >> 1) ^ -(value & 1), p
-
-
-def length(b: bytes, p: int) -> tuple[int, int]:
-    """The length of a string or bytes."""
-    value, p = long(b, p)
-    if value < 0 or value > len(b) - p:
-        raise Broken(f"a length of {value} with {len(b) - p} bytes left")
-    return value, p
-
-
-def count(b: bytes, p: int, item_bytes_min: int) -> tuple[int, int]:
-    """The number of items in a block; a negative one is followed by the block's size in bytes."""
-    value, p = long(b, p)
-    if value < 0:
-        value = -value
-        _, p = long(b, p)
-    if value * item_bytes_min > len(b) - p:
-        raise Broken(f"a block of {value} items with {len(b) - p} bytes left")
-    return value, p
+# ---- what the generated source calls off its fast path, beside `schemas/primitives.py`
 
 
 def symbol(b: bytes, p: int, symbols: tuple[str, ...], default: str | None, path: str) -> tuple[str, int]:
@@ -150,10 +97,8 @@ class _Emitter:
         self.lines: list[str] = []
         self.depth = 2  # inside `def`, one statement level
         self.names = 0
-        self.scope: dict[str, Any] = {
-            name: globals()[name] for name in ("long", "int32", "length", "count", "symbol", "learn", "varint")
-        } | {"bad": bad, "Broken": Broken, "crc32": crc32}
-        self.types: dict[str, Schema] = {}
+        called = (varint, long, int32, length, count, symbol, learn, bad, Broken, crc32)
+        self.scope: dict[str, Any] = {function.__name__: function for function in called}
 
     def __call__(self, line: str, deeper: int = 0) -> None:
         self.lines.append("    " * (self.depth - 1 + deeper) + line)
@@ -311,12 +256,32 @@ class _Emitter:
         self.depth -= 2
         self(f"{var} = {entries}")
 
+    def tail(self, schema: Schema) -> list[tuple[Schema, str]]:
+        """The last fields, as far as each may be absent, and what it is then: one look tells, and mostly all are."""
+        rest: list[tuple[Schema, str]] = []
+        for field in reversed(schema["fields"]):
+            empty, rule = _empty(field["type"]), self.rules.get(field["name"], Rule())
+            if empty is None or (empty != "None" and not eval(rule.test, {"v": eval(empty)})):
+                break
+            rest.insert(0, (field, empty))
+        return rest
+
     def _record(self, schema: Schema, var: str, path: str, place: str) -> None:
         fields = {field["name"]: self.fresh(field["name"]) for field in schema["fields"]}
-        for field in schema["fields"]:
-            name = field["name"]
-            dot = "." if path else ""
-            self.value(field["type"], fields[name], f"{path}{dot}{name}", f"{place}{dot}{name}")
+        dot = "." if path else ""
+        rest = [] if path else self.tail(schema)
+        for field in schema["fields"][: len(schema["fields"]) - len(rest)]:
+            self.value(field["type"], fields[field["name"]], path + dot + field["name"], place + dot + field["name"])
+        if rest:
+            self(f"if b[p:] == {bytes(len(rest))!r}:")
+            for field, empty in rest:
+                self(f"{fields[field['name']]} = {empty}", 1)
+            self("p = end", 1)
+            self("else:")
+            self.depth += 1
+            for field, _ in rest:
+                self.value(field["type"], fields[field["name"]], field["name"], field["name"])
+            self.depth -= 1
         target = self.targets[schema["name"]]
         extra = {"content": f"crc32(b) & {CONTENT_MASK}"} if "content" in target.__struct_fields__ else {}  # type: ignore[attr-defined]
         made = {name: read for name, read in (fields | extra).items() if name in target.__struct_fields__}  # type: ignore[attr-defined]
@@ -331,14 +296,11 @@ class _Emitter:
         self(f"{var} = {call}({arguments})")
 
 
-def bytes_min(schema: Any) -> int:
-    """The least bytes that a value of `schema` can have: what bounds a block's count before it is read."""
+def _empty(schema: Any) -> str | None:
+    """What a single zero byte means where it means that nothing is there."""
     if isinstance(schema, list):
-        return 1
-    kind = schema if isinstance(schema, str) else schema["type"]
-    if kind == "record":
-        return sum(bytes_min(field["type"]) for field in schema["fields"])
-    return bytes_min(kind) if isinstance(kind, dict) else _BYTES_MIN.get(kind, 1)
+        return "None"
+    return {"array": "()", "map": "{}"}.get(schema["type"]) if isinstance(schema, dict) else None
 
 
 def _named(test: str, var: str) -> str:

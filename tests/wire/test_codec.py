@@ -258,8 +258,8 @@ BAD_FIELDS: list[tuple[str, dict[str, Any], str]] = [
     (topics.PURCHASES, purchase(currency=""), "currency"),
     (topics.PURCHASES, purchase(currency="EURO"), "currency"),
     (topics.PURCHASES, purchase(channel="c" * 257), "channel is 'ccc.*at most 256 bytes"),
-    (topics.PURCHASES, purchase(lines=[]), "lines is .*: must hold 1 to 10,000 lines"),
-    (topics.PURCHASES, purchase(lines=line() * 10_001), "lines is .*: must hold 1 to 10,000 lines"),
+    (topics.PURCHASES, purchase(lines=[]), "lines has 0 entries: must hold 1 to 10,000 lines"),
+    (topics.PURCHASES, purchase(lines=line() * 10_001), "lines has 10,001 entries: must hold 1 to 10,000 lines"),
     (topics.PURCHASES, purchase(lines=line(category="ü" * 129)), r"lines\[0\].category"),
     (topics.PURCHASES, purchase(lines=line(quantity=-(2**31))), r"lines\[0\].quantity"),
     (
@@ -305,7 +305,8 @@ def test_D6_what_the_contract_forbids_is_a_bad_field_that_names_it(
     with pytest.raises(BadField, match=says.replace("|", r"\|")) as raised:
         decoded(topic, record)
     assert raised.value.error == "BadField"
-    assert str(raised.value).startswith(raised.value.path + " is")
+    assert str(raised.value).startswith((raised.value.path + " is", raised.value.path + " has"))
+    assert len(str(raised.value)) < 300, "it is a header of the dead letter"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,73 @@
+"""Avro's primitives, read one at a time: `b` the body, `p` the position; each gives (value, next position).
+
+They refuse what Avro forbids with `Broken`, and running off the end with IndexError.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+_BYTES_MIN = {"double": 8}  # all else, but a record, can be one byte
+
+
+class Broken(Exception):
+    """The bytes do not follow the schema. Internal: `explain` says where."""
+
+
+def varint(b: bytes, p: int) -> tuple[int, int]:
+    """The unsigned number of at most ten bytes at `p`, before zigzag."""
+    x = b[p]
+    value, shift = x & 0x7F, 7
+    while x >= 0x80:
+        p += 1
+        if shift > 63:
+            raise Broken("a number of more than ten bytes")
+        x = b[p]
+        value |= (x & 0x7F) << shift
+        shift += 7
+    if value >> 64:
+        raise Broken("a number beyond 64 bits")
+    return value, p + 1
+
+
+def long(b: bytes, p: int) -> tuple[int, int]:
+    """A zigzag number."""
+    value, p = varint(b, p)
+    return (value >> 1) ^ -(value & 1), p
+
+
+def int32(b: bytes, p: int) -> tuple[int, int]:
+    """A zigzag number of 32 bits."""
+    value, p = varint(b, p)
+    if value >> 32:
+        raise Broken("an int beyond 32 bits")
+    return (value >> 1) ^ -(value & 1), p
+
+
+def length(b: bytes, p: int) -> tuple[int, int]:
+    """The length of a string or bytes."""
+    value, p = long(b, p)
+    if value < 0 or value > len(b) - p:
+        raise Broken(f"a length of {value} with {len(b) - p} bytes left")
+    return value, p
+
+
+def count(b: bytes, p: int, item_bytes_min: int) -> tuple[int, int]:
+    """The number of items in a block; a negative one is followed by the block's size in bytes."""
+    value, p = long(b, p)
+    if value < 0:
+        value = -value
+        _, p = long(b, p)
+    if value * item_bytes_min > len(b) - p:
+        raise Broken(f"a block of {value} items with {len(b) - p} bytes left")
+    return value, p
+
+
+def bytes_min(schema: Any) -> int:
+    """The least bytes that a value of `schema` can have: what bounds a block's count before it is read."""
+    if isinstance(schema, list):
+        return 1
+    kind = schema if isinstance(schema, str) else schema["type"]
+    if kind == "record":
+        return sum(bytes_min(field["type"]) for field in schema["fields"])
+    return bytes_min(kind) if isinstance(kind, dict) else _BYTES_MIN.get(kind, 1)
