@@ -77,6 +77,9 @@ COMPILE = env -u PIP_FIND_LINKS -u PIP_EXTRA_INDEX_URL CUSTOM_COMPILE_COMMAND='m
 
 lock: dev  ## write the hashed lock anew from requirements/*.in, with Python 3.11 (6 min)
 	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and "the lock is made with 3.11: make clean lock PYTHON=python3.11")'
-	for name in runtime stack dev build data; do $(COMPILE) --output-file $(REQ)/$$name.txt $(REQ)/$$name.in || exit 1; done
+	$(COMPILE) --output-file $(REQ)/runtime.txt $(REQ)/runtime.in
+	for name in stack dev build data; do \
+	  $(COMPILE) --constraint $(REQ)/runtime.txt --output-file $(REQ)/$$name.txt $(REQ)/$$name.in || exit 1; \
+	done
 	$(BIN)/python $(REQ)/only_named.py $(REQ)/data.in $(REQ)/data.txt
 	! grep -nE '://|find-links|index-url' $(REQ)/*.txt
