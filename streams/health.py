@@ -1,7 +1,7 @@
 """`/metrics`, `/livez`, `/readyz` of a worker, on LOYALTY_METRICS.
 
 /livez    200 while the loop moves. Knows nothing of Kafka and Redis: in an outage of theirs a restart helps nobody.
-    /readyz   200 once the partitions stand at their fences and Redis takes writes; else 503 and what is missing
+/readyz   200 once the partitions stand at their fences and Redis takes writes; else 503 and what is missing.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any, Final, Protocol, cast
 
@@ -37,6 +38,9 @@ which the others would go on without us."""
 OUTAGE_PAUSE_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0)
 FENCED_PAUSE_S: Final = (0.2, 1.0, 2.0, 4.0, 8.0)
 """After another took the partition over: time for the group to tell us. Fenced once more after the last, we give up."""
+
+QUIET_S: Final = 60.0
+"""After so long without either, pauses begin anew."""
 
 
 class RunnerPort(Protocol):
@@ -144,7 +148,7 @@ class Ownership:
 
     def lost(self, partition: int, error: Exception) -> None:
         """The partition cannot be read on."""
-        self._fail(PartitionStopped(str(error)))
+        self._fail(error)
 
     def mirror(self) -> Mapping[tuple[str, int], int]:
         """Topic-partition to fence, and past what carries no record where nothing waits: then lag tools show none."""
@@ -236,23 +240,27 @@ class Ownership:
     # -- the life of one partition
 
     async def _keep(self, owned: _Owned) -> None:
-        outages = fenced = 0
+        """Own it until it leaves: again from its fence after an outage, or after another took it for a moment."""
+        failures, began = 0, time.monotonic()
         while not owned.leaving.is_set():
-            before = self.progress
+            if time.monotonic() - began > QUIET_S:
+                failures = 0
+            began = time.monotonic()
             try:
                 await self._own(owned)
             except (Fenced, ProducerFenced) as error:
-                fenced = 0 if self.progress > before + 1 else fenced + 1
-                if fenced > len(FENCED_PAUSE_S):
+                if owned.leaving.is_set():
+                    return
+                if failures == len(FENCED_PAUSE_S):
                     self._fail(PartitionStopped(_contested(owned.partition, error)))
                     return
-                if not owned.leaving.is_set():
-                    log.warning("partition %d starts again from its fence: %s", owned.partition, error)
-                await _pause(owned.leaving, FENCED_PAUSE_S, fenced - 1)
+                log.warning("partition %d starts again from its fence: %s", owned.partition, error)
+                await _pause(owned.leaving, FENCED_PAUSE_S, failures)
+                failures += 1
             except OUTAGES as outage:
-                outages = 0 if self.progress > before else outages + 1
-                log.warning("partition %d waits: %r", owned.partition, outage)
-                await _pause(owned.leaving, OUTAGE_PAUSE_S, outages)
+                log.warning("partition %d waits and starts again from its fence: %r", owned.partition, outage)
+                await _pause(owned.leaving, OUTAGE_PAUSE_S, failures)
+                failures = min(failures + 1, len(FENCED_PAUSE_S) - 1)
             except Exception as error:
                 self._fail(error)
                 return
@@ -260,6 +268,7 @@ class Ownership:
     async def _own(self, owned: _Owned) -> None:
         """One runner, from start to stop; returns when the partition leaves."""
         runner = self._make(owned.partition)
+        stopping: asyncio.Future[None] | None = None
         try:
             if await _unless(owned.leaving, self._open(owned, runner)) is None:
                 return
@@ -267,18 +276,18 @@ class Ownership:
             leaving = asyncio.create_task(owned.leaving.wait())
             try:
                 await asyncio.wait({running, leaving}, return_when=asyncio.FIRST_COMPLETED)
-                if not running.done():
-                    await runner.stop()
+                stopping = asyncio.ensure_future(runner.stop())  # ends `run` after the effect under way
                 await running
             finally:
                 leaving.cancel()
                 running.cancel()
         finally:
+            owned.seek = 0
+            self._source().close_partitions([owned.partition])
+            await (stopping or runner.stop())
             self._left.update(_mirrored(owned))
             self._past_progress += runner.progress
-            owned.runner, owned.seek = None, 0
-            self._source().close_partitions([owned.partition])
-            await runner.stop()
+            owned.runner = None
 
     async def _open(self, owned: _Owned, runner: RunnerPort) -> bool:
         fence = await runner.start()

@@ -75,7 +75,7 @@ class Runner:
         self._committed, self._policies, self._metrics, self._config = committed, policies, metrics, config
         self._loop: PartitionLoop | None = None
         self._news = asyncio.Event()
-        self._stopping = False
+        self._stopping = self._running = False
         self._finished = asyncio.Event()
         self._asked_at: tuple[int, float] = (-1, 0.0)
 
@@ -114,6 +114,7 @@ class Runner:
         """Until `stop`. Raises PartitionStopped, or Fenced where somebody else took over."""
         loop = self._loop
         assert loop is not None, "start() comes before run()"
+        self._running = True
         try:
             while not self._stopping:
                 self._news.clear()
@@ -127,10 +128,13 @@ class Runner:
             self._finished.set()
 
     async def stop(self) -> None:
-        """Finish the effect under way, stop the publisher; what is buffered is read again by the next owner."""
+        """Finish the effect under way, stop the publisher; what is buffered is read again by the next owner.
+
+        May come at any time, before `run` too.
+        """
         self._stopping = True
         self._news.set()
-        if self._loop is not None:
+        if self._running:
             await self._finished.wait()
         await self._publisher.stop()
 

@@ -41,6 +41,7 @@ from msgspec import Struct
 
 from schemas.topics import INPUTS
 from streams.assignor import CoPartitioned
+from streams.partition import PartitionStopped
 from streams.record_sets import RecordSet, unpack
 from streams.together import Together
 
@@ -73,7 +74,7 @@ ENDS_CONNECTION: Final = cast(Any, "ends")
 would wait for it, and with it every tick."""
 
 
-class PositionLost(Exception):
+class PositionLost(PartitionStopped):
     """The log no longer holds the position to read from; the text says where and the way out."""
 
 
@@ -312,7 +313,9 @@ def _lost_text(tp: TopicPartition, position: int, start: int | None, end: int | 
     return f"{where}: the fence is at {position}, the log ends at {end}: the topic was made anew or cut; {_WAY_OUT}"
 
 
-_WAY_OUT: Final = "records the fence counts on are missing; restore the topic, or start afresh from what is there"
+_WAY_OUT: Final = (
+    "nothing is skipped silently; restore the topic, or begin anew on what is there with another LOYALTY_PREFIX"
+)
 
 
 class RecordSetConsumer(driver.Consumer):
