@@ -7,7 +7,7 @@ of the fact, so that a later policy does not rewrite what a year was worth.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -29,7 +29,7 @@ FOREVER: Final = 253_402_300_800_000
 """10000-01-01: the `next_review` of a customer whom time alone cannot change."""
 
 
-class Told(Struct, frozen=True, array_like=True):
+class Told(Struct, frozen=True, array_like=True, gc=False):
     """What the world was last told. `tier_since`: ms of the last change, None if never changed. `below_since`: since
     when, without a break, the qualified tier has been below `tier` (ms)."""
 
@@ -38,7 +38,7 @@ class Told(Struct, frozen=True, array_like=True):
     below_since: int | None = None
 
 
-class Customer(Struct, frozen=True, array_like=True):
+class Customer(Struct, frozen=True, array_like=True, gc=False):
     """Facts and told. `now`: the instant of the last review, never going back; `next_review` > `now`, both ms.
     `context`: policy and shares of that review, by name."""
 
@@ -150,10 +150,11 @@ def _complaint(history: History, event: Complaint, policy: Policy) -> Changes:
 
 
 def _contact(history: History, event: Contact, policy: Policy) -> Changes:
+    """Nobody refers oneself (W1)."""
     cost = policy.costs.channels.get(event.channel, 0) if event.cost is None else event.cost
     changes: Changes = with_day(history, policy.calendar.day_of(event.occurred_at), 0, 0, 0, 0, cost)
-    if event.kind == "REFERRAL" and event.referred_customer_id is not None:
-        changes["referred"] = _with_referred(history, event.referred_customer_id, event.occurred_at)
+    if event.kind == "REFERRAL" and event.referred_customer_id not in (None, event.customer_id):
+        changes["referred"] = _with_referred(history, cast(str, event.referred_customer_id), event.occurred_at)
     return changes
 
 
@@ -162,7 +163,7 @@ def _referral(history: History, event: Referral, policy: Policy) -> Changes:
 
 
 def _with_referred(history: History, brought: str, at: int) -> dict[str, int]:
-    """Each referred customer once, on the day it was first named; nobody refers oneself."""
+    """Each referred customer once, on the day it was first named."""
     named = history.referred.get(brought)
     if named is not None and named <= at:
         return history.referred

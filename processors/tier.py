@@ -24,6 +24,10 @@ UNREACHABLE: Final = 1 << 62
 """The threshold of a top share that no tick has told yet: nobody is in it."""
 
 
+_INSTANTS_MAX: Final = 1_000
+"""A window has 365 days to leave, and each tier one grace."""
+
+
 class Surroundings(Struct, frozen=True):
     """What all partitions agree on, carried by the ticks.
 
@@ -183,22 +187,22 @@ def to_next(figs: Figures, tier: Tier, around: Surroundings) -> tuple[ToNext, ..
 def keep_until(told: Told, history: History, now: int, around: Surroundings, policy: Policy) -> int | None:
     """The instant at which the tier would be lost if nothing but time happened (T4).
 
-    None: by time alone it would never be (the lowest tier). Steps through the midnights at which facts leave.
+    None: by time alone it would never be (the lowest tier). Decides at each instant at which time alone changes
+    anything: what leaves may also lift the customer (a return, a cost), in the very midnight that ends a grace.
     """
     rank = policy.tier_rank(told.tier) or 0
     if rank == 0:
         return None
-    calendar, since, at = policy.calendar, told.below_since, now
-    for _ in range(WINDOW_DAYS + 2):
+    calendar, at = policy.calendar, now
+    for _ in range(_INSTANTS_MAX):
         day = calendar.day_of(at)
-        if qualified(around.ladder, figures(history, day, calendar)) >= rank:
-            since = None
-        elif since is None:
-            since = at
-        ends = FOREVER if since is None else calendar.plus_days(since, policy.tier_rules.grace_days)
+        verdict = decide(told, figures(history, day, calendar), at, around, policy)
+        told = verdict.told
+        if policy.ranks[told.tier] < rank:
+            return at
         leaving = first_leaving_day(within(history, day), calendar, day)
         following = FOREVER if leaving is None else calendar.begins_after(leaving + WINDOW_DAYS, at)
-        if ends <= following:
-            return None if ends == FOREVER else ends
-        at = following
+        at = following if verdict.deadline is None else min(verdict.deadline, following)
+        if at == FOREVER:
+            return None
     return None

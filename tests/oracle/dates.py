@@ -10,6 +10,7 @@ from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+DAY_MS = 86_400_000
 NEVER_MS = 253_402_300_800_000
 """The year 10000: when nothing is going to change by time alone."""
 
@@ -30,14 +31,20 @@ def day(ms: int, zone: str) -> int:
 
 @lru_cache(maxsize=1_000_000)
 def midnight(ordinal: int, zone: str) -> int:
-    """The instant (ms) at which that day begins."""
+    """The instant (ms) at which that day begins: the first at which clocks of that zone show it, or a later day."""
     start = date.fromordinal(ordinal)
-    return to_ms(datetime(start.year, start.month, start.day, tzinfo=ZoneInfo(zone)))
+    guess = to_ms(datetime(start.year, start.month, start.day, tzinfo=UTC))
+    early, late = guess - 2 * DAY_MS, guess + 2 * DAY_MS
+    while early < late:
+        middle = (early + late) // 2
+        if day(middle, zone) < ordinal:
+            early = middle + 1
+        else:
+            late = middle
+    return late
 
 
 def same_local_time(ms: int, days: int, zone: str) -> int:
     """The instant at the same local time, so many calendar days later; never before `ms` itself."""
-    local = utc(ms).astimezone(ZoneInfo(zone)).replace(tzinfo=None) + timedelta(
-        days=days
-    )
+    local = utc(ms).astimezone(ZoneInfo(zone)).replace(tzinfo=None) + timedelta(days=days)
     return max(ms, to_ms(local.replace(tzinfo=ZoneInfo(zone), fold=0)))

@@ -67,9 +67,7 @@ def converted(amount: int, currency: str, policy: Policy) -> int:
     if currency == own:
         return amount
     rate = exact(policy["currencies"]["rates"][currency])
-    return half_even(
-        amount * rate * Fraction(10) ** (decimals(own) - decimals(currency))
-    )
+    return half_even(amount * rate * Fraction(10) ** (decimals(own) - decimals(currency)))
 
 
 def margin(line: Mapping[str, Any], currency: str, policy: Policy) -> int:
@@ -79,20 +77,14 @@ def margin(line: Mapping[str, Any], currency: str, policy: Policy) -> int:
     if cost is not None:
         return value - converted(cost, currency, policy)
     section = policy.get("margin", {})
-    rate = section.get("rates", {}).get(
-        line["category"], section.get("default_rate", Decimal("0.25"))
-    )
+    rate = section.get("rates", {}).get(line["category"], section.get("default_rate", Decimal("0.25")))
     return half_even(value * exact(rate))
 
 
 def contact_cost(event: Event, policy: Policy) -> int:
     """What the contact cost: as it says itself, else the policy's cost of that channel, else nothing."""
     own = event.get("cost")
-    return int(
-        own
-        if own is not None
-        else policy.get("costs", {}).get("channels", {}).get(event["channel"], 0)
-    )
+    return int(own if own is not None else policy.get("costs", {}).get("channels", {}).get(event["channel"], 0))
 
 
 class Basket(NamedTuple):
@@ -117,6 +109,7 @@ class Facts:
         self.policy = policy
         self.zone = zone_of(policy)
         self.seen: set[tuple[str, str]] = set()
+        self.first_at: int | None = None
         self.sales: list[Basket] = []
         self.returns: list[Basket] = []
         self.costs: list[Cost] = []
@@ -129,6 +122,7 @@ class Facts:
         if identity in self.seen:
             return False
         self.seen.add(identity)
+        self.first_at = event["occurred_at"] if self.first_at is None else min(self.first_at, event["occurred_at"])
         getattr(self, "fold_" + event["topic"])(event)
         return True
 
@@ -137,9 +131,7 @@ class Facts:
         basket = Basket(
             at=event["occurred_at"],
             day=dates.day(event["occurred_at"], self.zone),
-            value=sum(
-                converted(line["net_amount"], currency, self.policy) for line in lines
-            ),
+            value=sum(converted(line["net_amount"], currency, self.policy) for line in lines),
             margin=sum(margin(line, currency, self.policy) for line in lines),
             categories=frozenset(line["category"] for line in lines),
         )
@@ -148,11 +140,7 @@ class Facts:
     def fold_complaints(self, event: Event) -> None:
         records = self.complaints.setdefault(event["complaint_id"], [])
         records.append((event["occurred_at"], event["event_id"], event["status"]))
-        opened = (
-            self.policy.get("costs", {}).get("complaint", 0)
-            if event["status"] == "OPENED"
-            else 0
-        )
+        opened = self.policy.get("costs", {}).get("complaint", 0) if event["status"] == "OPENED" else 0
         amount = opened + event.get("compensation", 0)
         self.costs.append(Cost(dates.day(event["occurred_at"], self.zone), amount))
 
@@ -163,7 +151,7 @@ class Facts:
                 contact_cost(event, self.policy),
             )
         )
-        if event["kind"] == "REFERRAL" and event.get("referred_customer_id"):
+        if event["kind"] == "REFERRAL" and event.get("referred_customer_id") not in (None, event["customer_id"]):
             self.name(event["referred_customer_id"], event["occurred_at"])
 
     def fold_relay(self, event: Event) -> None:
@@ -203,9 +191,7 @@ class Facts:
         return len(self.window(self.returns, now))
 
     def categories_365d(self, now: int) -> int:
-        return len(
-            frozenset().union(*(b.categories for b in self.window(self.sales, now)))
-        )
+        return len(frozenset().union(*(b.categories for b in self.window(self.sales, now))))
 
     def cost_to_serve_365d(self, now: int) -> int:
         return sum(c.amount for c in self.costs if self.within(c.day, now))
@@ -214,9 +200,7 @@ class Facts:
         return self.margin_365d(now) - self.cost_to_serve_365d(now)
 
     def referrals_365d(self, now: int) -> int:
-        return sum(
-            self.within(dates.day(at, self.zone), now) for at in self.named.values()
-        )
+        return sum(self.within(dates.day(at, self.zone), now) for at in self.named.values())
 
     def average_order(self, now: int) -> int | None:
         orders = self.purchases_365d(now)
@@ -228,16 +212,10 @@ class Facts:
             return None
         gaps = sorted(later - earlier for earlier, later in pairwise(days))
         middle = len(gaps) // 2
-        return (
-            float(gaps[middle])
-            if len(gaps) % 2
-            else (gaps[middle - 1] + gaps[middle]) / 2
-        )
+        return float(gaps[middle]) if len(gaps) % 2 else (gaps[middle - 1] + gaps[middle]) / 2
 
     def open_complaints(self) -> int:
-        return sum(
-            max(records)[2] != "RESOLVED" for records in self.complaints.values()
-        )
+        return sum(max(records)[2] != "RESOLVED" for records in self.complaints.values())
 
     def view(self, now: int) -> dict[str, Any]:
         """Every figure of the view that follows from facts alone."""
@@ -247,16 +225,17 @@ class Facts:
             "usual_gap_days": self.usual_gap_days(),
             "first_purchase_at": min((b.at for b in self.sales), default=None),
             "last_purchase_at": max((b.at for b in self.sales), default=None),
-            "lifetime_value": sum(b.value for b in self.sales)
-            - sum(b.value for b in self.returns),
+            "lifetime_value": sum(b.value for b in self.sales) - sum(b.value for b in self.returns),
             "lifetime_purchases": len(self.sales),
             "open_complaints": self.open_complaints(),
         }
 
     def next_leaving(self, now: int) -> int:
-        """The earliest programme midnight after `now` at which a dated fact that a window uses leaves it."""
-        days = {fact.day for fact in (*self.sales, *self.returns)}
-        days |= {cost.day for cost in self.costs if cost.amount}
+        """The earliest programme midnight after `now` at which a dated fact that a window uses leaves it.
+
+        Contacts and complaints too, whatever they cost.
+        """
+        days = {fact.day for fact in (*self.sales, *self.returns, *self.costs)}
         days |= {dates.day(at, self.zone) for at in self.named.values()}
         midnights = (dates.midnight(day + 365, self.zone) for day in days)
         return min((at for at in midnights if at > now), default=dates.NEVER_MS)

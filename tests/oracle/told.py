@@ -21,16 +21,12 @@ class Change(NamedTuple):
     value_365d: int
 
 
-def qualified(
-    facts: Facts, now: int, policy: Policy, shares: dict[str, int] | None = None
-) -> int:
+def qualified(facts: Facts, now: int, policy: Policy, shares: dict[str, int] | None = None) -> int:
     """Number of the highest tier all of whose conditions hold; the lowest has none."""
     best = 0
     for number, tier in enumerate(policy["tiers"]):
         needs = {name: need for name, need in tier.items() if name.startswith("min_")}
-        if all(
-            holds(facts, now, name, need, shares or {}) for name, need in needs.items()
-        ):
+        if all(holds(facts, now, name, need, shares or {}) for name, need in needs.items()):
             best = number
     return best
 
@@ -52,7 +48,7 @@ class Life:
         self.one_step_down: bool = rules.get("one_step_down", False)
         self.now: int | None = None
         self.tier = 0
-        self.tier_since = 0
+        self.changed_at: int | None = None
         self.below_since: int | None = None
         self.shares: dict[str, int] = {}
         self.changes: list[Change] = []
@@ -64,7 +60,7 @@ class Life:
             return
         at: int = event["occurred_at"]
         if self.now is None:
-            self.now = self.tier_since = at
+            self.now = at
         self.pass_time(at - 1)
         if self.facts.fold(event):
             self.now = max(self.now, at)
@@ -112,12 +108,8 @@ class Life:
     def move(self, tier: int) -> None:
         assert self.now is not None
         names = [t["name"] for t in self.policy["tiers"]]
-        self.changes.append(
-            Change(
-                self.now, names[self.tier], names[tier], self.facts.value_365d(self.now)
-            )
-        )
-        self.tier, self.tier_since = tier, self.now
+        self.changes.append(Change(self.now, names[self.tier], names[tier], self.facts.value_365d(self.now)))
+        self.tier, self.changed_at = tier, self.now
 
     def next_review(self) -> int:
         """The earliest instant after `now` at which a figure or the tier could change by time alone."""
@@ -129,13 +121,13 @@ class Life:
         later = Life.__new__(Life)
         later.__dict__.update(self.__dict__)
         later.changes = []
-        while not later.changes:
+        while later.tier >= self.tier:
             at = later.next_review()
             if at >= dates.NEVER_MS:
                 return None
             later.now = at
             later.look()
-        return later.changes[0].at
+        return later.now
 
     def view(self, clock: int) -> dict[str, Any]:
         """The fields of the view that these rules fill, at the clock (never before the customer's own `now`)."""
@@ -147,7 +139,7 @@ class Life:
             "as_of": at,
             "currency": programme["currency"],
             "tier": tier["name"],
-            "tier_since": self.tier_since,
+            "tier_since": self.facts.first_at if self.changed_at is None else self.changed_at,
             **self.facts.view(at),
             "next_review_at": self.next_review(),
             "benefits": list(tier.get("benefits", [])),
@@ -164,10 +156,6 @@ def life(log: Iterable[Event], policy: Policy, until_ms: int | None = None) -> L
     return one
 
 
-def tiers(
-    history: Iterable[Event], policy: Policy, until_ms: int
-) -> list[tuple[int, str, str]]:
+def tiers(history: Iterable[Event], policy: Policy, until_ms: int) -> list[tuple[int, str, str]]:
     """The tier history: (instant, from, to). `history`: one customer's events, in order of time."""
-    return [
-        (c.at, c.from_tier, c.to_tier) for c in life(history, policy, until_ms).changes
-    ]
+    return [(c.at, c.from_tier, c.to_tier) for c in life(history, policy, until_ms).changes]

@@ -22,11 +22,7 @@ def histories(events: Iterable[Event]) -> dict[str, list[Event]]:
     for event in events:
         own.setdefault(event["customer_id"], []).append(event)
         referrer = event.get("referrer_id")
-        if (
-            event["topic"] == "purchases"
-            and event["kind"] == "SALE"
-            and referrer not in (None, event["customer_id"])
-        ):
+        if event["topic"] == "purchases" and event["kind"] == "SALE" and referrer not in (None, event["customer_id"]):
             own.setdefault(referrer, []).append(referral(event))
     for log in own.values():
         log.sort(key=lambda e: (e["occurred_at"], TOPIC_ORDER.index(e["topic"])))
@@ -48,14 +44,10 @@ def held_out(customer_id: str, policy: Policy) -> bool:
     """The control group: a fixed share of customers, by the programme's name."""
     programme = policy["programme"]
     digest = hashlib.sha256(f"{programme['name']}:{customer_id}".encode()).digest()
-    return (
-        int.from_bytes(digest[:8], "big") < exact(programme.get("holdout", 0)) * 2**64
-    )
+    return int.from_bytes(digest[:8], "big") < exact(programme.get("holdout", 0)) * 2**64
 
 
-def expected_views(
-    events: Iterable[Event], policy: Policy, clock_ms: int
-) -> dict[str, dict[str, Any]]:
+def expected_views(events: Iterable[Event], policy: Policy, clock_ms: int) -> dict[str, dict[str, Any]]:
     """Each customer's view at the clock, as far as V1 and T1-T5 fill it. Events after the clock are not looked for."""
     programme = policy["programme"]
     named = f"{programme['name']}@{programme['version']}"
@@ -71,13 +63,7 @@ def expected_views(
     return views
 
 
-def expected_changes(
-    events: Iterable[Event], policy: Policy, clock_ms: int
-) -> dict[str, list[Change]]:
+def expected_changes(events: Iterable[Event], policy: Policy, clock_ms: int) -> dict[str, list[Change]]:
     """Each customer's tier changes up to and with the clock, in order; customers without any are left out."""
-    lives: dict[str, Life] = {
-        cid: life(log, policy, clock_ms) for cid, log in histories(events).items()
-    }
-    return {
-        customer_id: one.changes for customer_id, one in lives.items() if one.changes
-    }
+    lives: dict[str, Life] = {cid: life(log, policy, clock_ms) for cid, log in histories(events).items()}
+    return {customer_id: one.changes for customer_id, one in lives.items() if one.changes}

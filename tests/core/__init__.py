@@ -1,0 +1,1 @@
+"""The core alone: no bytes, no servers, no clock."""
