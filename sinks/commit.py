@@ -53,7 +53,7 @@ class Loaded(Struct, frozen=True):
     not_before: Mapping[str, int] = {}
 
 
-class Record(Struct, frozen=True, array_like=True):
+class Record(Struct, frozen=True, array_like=True, gc=False):
     """A Kafka record that leaves by the outbox, ready made; key None only where the topic has none."""
 
     topic: str
@@ -63,7 +63,7 @@ class Record(Struct, frozen=True, array_like=True):
     customer_id: str | None = None  # decides the partition; None: the outbox's own partition
 
 
-class Write(Struct, frozen=True):
+class Write(Struct, frozen=True, gc=False):
     """One customer's new state, view and due instant (ms)."""
 
     customer: Customer
@@ -87,6 +87,7 @@ class Commit(Struct, frozen=True, kw_only=True):
     outbox: tuple[Record, ...]
     counts: Mapping[str, int]
     all_due: bool = False  # a new policy: every customer of the partition is due now
+    leaps: bool = False  # the end of a recovery: `seq` need not be the fence's + 1, only above it
     records: int = 0  # how many input records it covers, for the metrics
     first_at: int | None = None  # Kafka timestamp (ms) of the earliest of them
 

@@ -259,6 +259,7 @@ def packed(commit: Commit, marks: Mapping[str, str]) -> bytes:
             [_raw(_pack(record)) for record in commit.outbox],
             flat({name: n for name, n in commit.counts.items() if n}),
             commit.all_due,
+            commit.leaps,
         )
     )
 
