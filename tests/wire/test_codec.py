@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 from zlib import crc32
 
@@ -390,43 +391,42 @@ def test_D6_a_profile_under_another_key_is_a_bad_key_and_a_purchase_is_not() -> 
 
 
 @pytest.fixture
-def grown(monkeypatch: pytest.MonkeyPatch) -> bytes:
-    """The header of a release that has a further field and a further kind."""
+def newer(monkeypatch: pytest.MonkeyPatch) -> Callable[..., bytes]:
+    """Writes a sale under a release that has a further field and a further kind."""
     schema = json.loads(library.text(topics.PURCHASES))
     schema["fields"].append({"name": "till", "type": ["null", "string"], "default": None})
     schema["fields"][3]["type"]["symbols"].append("GIFT")
     mark = library.canonical_fingerprint(schema)
-    known = library.by_fingerprint(topics.PURCHASES)
-    monkeypatch.setitem(known, mark, parse_schema(library._plain(schema)))
-    globals()["_grown"] = avro.schema.parse(json.dumps(schema))
-    return framing.SINGLE_OBJECT + mark
+    monkeypatch.setitem(library.by_fingerprint(topics.PURCHASES), mark, parse_schema(library._plain(schema)))
+    independent = avro.schema.parse(json.dumps(schema))
+
+    def written(**changes: Any) -> bytes:
+        record = codec.read(topics.PURCHASES, codec.write(topics.PURCHASES, purchase())) | {"till": "7"} | changes
+        return framing.SINGLE_OBJECT + mark + oracle_bytes(independent, record)
+
+    return written
 
 
-def _written(head: bytes, **changes: Any) -> bytes:
-    record = codec.read(topics.PURCHASES, codec.write(topics.PURCHASES, purchase())) | {"till": "7"} | changes
-    return head + oracle_bytes(globals()["_grown"], record)
-
-
-def test_another_release_is_resolved_to_the_newest(grown: bytes) -> None:
-    event = codec.decode(topics.PURCHASES, _written(grown), None)
+def test_another_release_is_resolved_to_the_newest(newer: Callable[..., bytes]) -> None:
+    event = codec.decode(topics.PURCHASES, newer(), None)
     assert event == codec.decode(topics.PURCHASES, GOOD[topics.PURCHASES], None), (
         "content too: it is of the newest form"
     )
-    assert codec.read(topics.PURCHASES, _written(grown)) == codec.read(topics.PURCHASES, GOOD[topics.PURCHASES])
+    assert codec.read(topics.PURCHASES, newer()) == codec.read(topics.PURCHASES, GOOD[topics.PURCHASES])
 
 
-def test_D6_a_symbol_of_a_newer_release_is_a_bad_field_and_no_silent_default(grown: bytes) -> None:
+def test_D6_a_symbol_of_a_newer_release_is_a_bad_field_and_no_silent_default(newer: Callable[..., bytes]) -> None:
     with pytest.raises(BadField, match=r"kind is none of SALE\|RETURN, or one that this version does not know"):
-        codec.decode(topics.PURCHASES, _written(grown, kind="GIFT"), None)
+        codec.decode(topics.PURCHASES, newer(kind="GIFT"), None)
 
 
-def test_D6_the_contract_holds_for_other_releases_too(grown: bytes) -> None:
+def test_D6_the_contract_holds_for_other_releases_too(newer: Callable[..., bytes]) -> None:
     with pytest.raises(BadField, match="currency"):
-        codec.decode(topics.PURCHASES, _written(grown, currency="usd"), None)
+        codec.decode(topics.PURCHASES, newer(currency="usd"), None)
     with pytest.raises(BrokenAvro, match="follow"):
-        codec.decode(topics.PURCHASES, _written(grown) + b"\x00", None)
+        codec.decode(topics.PURCHASES, newer() + b"\x00", None)
     with pytest.raises(BrokenAvro, match="bytes left"):
-        codec.decode(topics.PURCHASES, _written(grown)[:-1], None)
+        codec.decode(topics.PURCHASES, newer()[:-1], None)
 
 
 # ---- relay
