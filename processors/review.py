@@ -17,14 +17,12 @@ from processors.history import WINDOW_DAYS, first_leaving_day, within
 from processors.outputs import Output
 from processors.policy import Policy
 from processors.tier import Surroundings
-from processors.value import Figures, figures
 
 
 class Review(Struct, frozen=True, gc=False):
     """customer: as reviewed, `now` at the review, `next_review` > `now`. outputs: what is to be told, in order."""
 
     customer: Customer
-    figures: Figures
     outputs: tuple[Output, ...]
 
 
@@ -34,16 +32,14 @@ def review(customer: Customer, now: int, around: Surroundings, policy: Policy) -
     calendar = policy.calendar
     day = calendar.day_of(now)
     history = within(customer.history, day)
-    figs = figures(history, day, calendar)
-    verdict = tier.decide(customer.told, figs, now, around, policy)
+    verdict = tier.decide(customer.told, tier.qualified(around.ladder, history, day, calendar), now, policy)
     leaving = first_leaving_day(history, calendar, day)
     due = FOREVER if leaving is None else calendar.begins_after(leaving + WINDOW_DAYS, now)
     if verdict.deadline is not None and verdict.deadline < due:
         due = verdict.deadline
     assert due > now, f"{customer.id}: reviewed at {now}, due again at {due}"
     reviewed = Customer(customer.id, history, verdict.told, now, due, around.context)
-    outputs = tier.changes(reviewed, history, figs, verdict, around, policy) if verdict.steps else ()
-    return Review(reviewed, figs, outputs)
+    return Review(reviewed, tier.changes(reviewed, verdict, around, policy))
 
 
 def advance(
@@ -61,9 +57,7 @@ def advance(
         yield seen
 
 
-def evaluated(customer: Customer, clock: int, policy: Policy) -> tuple[Customer, Figures]:
-    """The customer and the figures as of `clock`, told unchanged: what a reader is shown, nothing is written."""
+def evaluated(customer: Customer, clock: int, policy: Policy) -> Customer:
+    """The customer as of `clock`, told unchanged: what a reader is shown, nothing is written."""
     now = max(clock, customer.now)
-    day = policy.calendar.day_of(now)
-    history = within(customer.history, day)
-    return replace(customer, history=history, now=now), figures(history, day, policy.calendar)
+    return replace(customer, history=within(customer.history, policy.calendar.day_of(now)), now=now)

@@ -21,7 +21,6 @@ from processors.outputs import Output
 from processors.policy import Policy
 from processors.review import Review, advance, review
 from processors.tier import Surroundings
-from processors.value import Figures
 
 DUE_STEPS_MAX: Final = 64
 """Reviews of one customer in one slice: bounds how long a slice can take; the rest comes with the next."""
@@ -46,11 +45,10 @@ class Erased(Struct, frozen=True, gc=False):
 
 class Changes(Struct, frozen=True):
     """What a batch came to. customers: id to the customer after it (None: erased), only those that changed.
-    figures: of the last review of each; told: ids whose `told` differs from before (from a newcomer's, who is never
+    told: ids whose `told` differs from before (from a newcomer's, who is never
     told); counts: by name."""
 
     customers: dict[str, Customer | None]
-    figures: dict[str, Figures]
     told: tuple[str, ...]
     outputs: tuple[Telling, ...]
     erased: tuple[Erased, ...]
@@ -73,7 +71,6 @@ class Batch:
         self._before = customers
         self._now: dict[str, Customer | None] = {}
         self._not_before = dict(not_before)
-        self._figures: dict[str, Figures] = {}
         self._around, self._policy, self._horizon_ms = around, policy, horizon_ms
         self._untold = Told(policy.tiers[0].name)
         self._outputs: list[Telling] = []
@@ -151,7 +148,6 @@ class Batch:
     def _keep(self, seen: Review) -> None:
         customer = seen.customer
         self._now[customer.id] = customer
-        self._figures[customer.id] = seen.figures
         for output in seen.outputs:
             self._outputs.append(Telling(customer.id, output))
 
@@ -169,7 +165,6 @@ class Batch:
             return
         self._not_before[customer_id] = until
         self._now[customer_id] = None
-        self._figures.pop(customer_id, None)
         self._erased.append(Erased(customer_id, until))
 
     def settle(self, clock: int | None, due: tuple[str, ...] = ()) -> bool:
@@ -194,9 +189,7 @@ class Batch:
             if customer is not None and customer.told != held:
                 told.append(customer_id)
             self._count_tiers(before, customer)
-        return Changes(
-            dict(self._now), self._figures, tuple(told), tuple(self._outputs), tuple(self._erased), dict(self.counts)
-        )
+        return Changes(dict(self._now), tuple(told), tuple(self._outputs), tuple(self._erased), dict(self.counts))
 
     def _count_tiers(self, before: Customer | None, after: Customer | None) -> None:
         held = None if before is None else before.told.tier

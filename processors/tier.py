@@ -13,10 +13,11 @@ from typing import Final
 from msgspec import Struct
 
 from processors.customer import FOREVER, Customer, Told
+from processors.days import Calendar
 from processors.history import WINDOW_DAYS, History, first_leaving_day, within
 from processors.outputs import TierChange, ToNext
 from processors.policy import Policy, Tier
-from processors.value import Figures, figures
+from processors.value import READERS, Figures, Reader, figures
 
 SHARE: Final = "min_value_share_rank"
 
@@ -42,7 +43,7 @@ class Surroundings(Struct, frozen=True):
     value_at_share: Mapping[str, int] = {}
 
 
-Ladder = tuple[tuple[int, tuple[tuple[str, int], ...]], ...]
+Ladder = tuple[tuple[int, tuple[tuple[Reader, int], ...]], ...]
 """(rank, ((figure, least), ...)), highest first, thresholds of shares put in: the tiers as a review climbs them."""
 
 
@@ -50,7 +51,12 @@ def surroundings(policy: Policy, since: int = -1, value_at_share: Mapping[str, i
     """What a review under `policy` sees around it; shares count only where a tier asks for one."""
     shares = dict(sorted((value_at_share or {}).items()))
     ladder = tuple(
-        (rank, tuple((figure_of(name), _least(name, need, shares)) for name, need in policy.tiers[rank].conditions))
+        (
+            rank,
+            tuple(
+                (READERS[figure_of(name)], _least(name, need, shares)) for name, need in policy.tiers[rank].conditions
+            ),
+        )
         for rank in range(len(policy.tiers) - 1, 0, -1)
     )
     if not any(name == SHARE for tier in policy.tiers for name, _ in tier.conditions):
@@ -83,21 +89,23 @@ class Verdict(Struct, frozen=True, gc=False):
     deadline: int | None
 
 
-def qualified(ladder: Ladder, figs: Figures) -> int:
-    """The rank of the highest tier all of whose conditions hold (T1); the lowest has none."""
+def qualified(ladder: Ladder, facts: History, day: int, calendar: Calendar) -> int:
+    """The rank of the highest tier all of whose conditions hold (T1); the lowest has none. facts: within the window."""
     for rank, conditions in ladder:
-        for figure, least in conditions:
-            if getattr(figs, figure) < least:
+        for read, least in conditions:
+            if read(facts, day, calendar) < least:
                 break
         else:
             return rank
     return 0
 
 
-def decide(told: Told, figs: Figures, now: int, around: Surroundings, policy: Policy) -> Verdict:
-    """What a review at `now` makes of the tier (T1-T3). A tier the policy no longer has counts as the lowest."""
+def decide(told: Told, reached: int, now: int, policy: Policy) -> Verdict:
+    """What a review at `now` makes of the tier (T1-T3), where the facts qualify for rank `reached`.
+
+    A tier the policy no longer has counts as the lowest.
+    """
     held = policy.tier_rank(told.tier) or 0
-    reached = qualified(around.ladder, figs)
     if reached == held and told.below_since is None and told.tier == policy.tiers[held].name:
         return Verdict(told, (), None)
     if reached >= held:
@@ -126,16 +134,17 @@ def _now_in(told: Told, policy: Policy, rank: int, tier_since: int | None, below
     return Told(policy.tiers[rank].name, tier_since, below_since)
 
 
-def changes(
-    customer: Customer, history: History, figs: Figures, verdict: Verdict, around: Surroundings, policy: Policy
-) -> tuple[TierChange, ...]:
-    """The outputs of `verdict` (T4, T5), for a review of `customer` with `history` at the instant `customer.now`."""
-    return tuple(_change(customer, history, figs, step, verdict, around, policy) for step in verdict.steps)
+def changes(customer: Customer, verdict: Verdict, around: Surroundings, policy: Policy) -> tuple[TierChange, ...]:
+    """The outputs of `verdict` (T4, T5), for `customer` as reviewed at the instant `customer.now`."""
+    if not verdict.steps:
+        return ()
+    calendar = policy.calendar
+    figs = figures(customer.history, calendar.day_of(customer.now), calendar)
+    return tuple(_change(customer, figs, step, verdict, around, policy) for step in verdict.steps)
 
 
 def _change(
     customer: Customer,
-    history: History,
     figs: Figures,
     step: Step,
     verdict: Verdict,
@@ -158,7 +167,7 @@ def _change(
         need=need,
         value_365d=figs.value_365d,
         currency=policy.programme.currency,
-        keep_until=keep_until(told, history, customer.now, around, policy),
+        keep_until=keep_until(told, customer.history, customer.now, around, policy),
         next_tier=None if above is None else above.name,
         to_next=() if above is None else to_next(figs, above, around),
         benefits=tiers[step.to_rank].benefits,
@@ -196,11 +205,12 @@ def keep_until(told: Told, history: History, now: int, around: Surroundings, pol
     calendar, at = policy.calendar, now
     for _ in range(_INSTANTS_MAX):
         day = calendar.day_of(at)
-        verdict = decide(told, figures(history, day, calendar), at, around, policy)
+        history = within(history, day)
+        verdict = decide(told, qualified(around.ladder, history, day, calendar), at, policy)
         told = verdict.told
         if policy.ranks[told.tier] < rank:
             return at
-        leaving = first_leaving_day(within(history, day), calendar, day)
+        leaving = first_leaving_day(history, calendar, day)
         following = FOREVER if leaving is None else calendar.begins_after(leaving + WINDOW_DAYS, at)
         at = following if verdict.deadline is None else min(verdict.deadline, following)
         if at == FOREVER:

@@ -6,7 +6,9 @@ own day and counts in `returns_365d`; the sale it belongs to stays a purchase ma
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from operator import sub
+from typing import Final
 
 from msgspec import Struct
 
@@ -30,23 +32,36 @@ class Figures(Struct, frozen=True, kw_only=True, gc=False):
     usual_gap_days: float | None
 
 
+Reader = Callable[[History, int, Calendar], int]
+"""Reads one figure off facts that lie within the window ending on a programme day."""
+
+
+def _referrals(facts: History, day: int, calendar: Calendar) -> int:
+    if not facts.referred:
+        return 0
+    return sum(calendar.day_of(at) > day - WINDOW_DAYS for at in facts.referred.values())
+
+
+READERS: Final[Mapping[str, Reader]] = {
+    "value_365d": lambda facts, day, calendar: sum(facts.value),
+    "purchases_365d": lambda facts, day, calendar: sum(facts.sales),
+    "returns_365d": lambda facts, day, calendar: sum(facts.returns),
+    "margin_365d": lambda facts, day, calendar: sum(facts.margin),
+    "cost_to_serve_365d": lambda facts, day, calendar: sum(facts.serve),
+    "contribution_365d": lambda facts, day, calendar: sum(facts.margin) - sum(facts.serve),
+    "categories_365d": lambda facts, day, calendar: len(facts.categories),
+    "referrals_365d": _referrals,
+}
+"""Each counted figure by name: a tier reads only those that it asks for."""
+
+
 def figures(history: History, day: int, calendar: Calendar) -> Figures:
     """The figures (V1) of the window that ends on programme day `day`; facts lie on or before it."""
     facts = within(history, day)
-    first = day - WINDOW_DAYS + 1
-    value, purchases, margin, serve = sum(facts.value), sum(facts.sales), sum(facts.margin), sum(facts.serve)
-    referrals = 0
-    if facts.referred:
-        referrals = sum(calendar.day_of(at) >= first for at in facts.referred.values())
+    counted = {name: read(facts, day, calendar) for name, read in READERS.items()}
+    value, purchases = counted["value_365d"], counted["purchases_365d"]
     return Figures(
-        value_365d=value,
-        purchases_365d=purchases,
-        returns_365d=sum(facts.returns),
-        margin_365d=margin,
-        cost_to_serve_365d=serve,
-        contribution_365d=margin - serve,
-        categories_365d=len(facts.categories),
-        referrals_365d=referrals,
+        **counted,
         average_order=half_even(value, purchases) if purchases else None,
         usual_gap_days=usual_gap_days(facts.purchase_days),
     )

@@ -7,7 +7,7 @@ from typing import Final
 
 from processors.customer import Customer
 from processors.policy import Policy
-from processors.value import Figures
+from processors.value import figures
 
 View = dict[str, str | int | float | None]
 
@@ -48,9 +48,11 @@ NUMBERS: Final = frozenset(
 )
 
 
-def view(customer: Customer, figs: Figures, policy: Policy) -> View:
-    """Fields in a fixed order; amounts in minor units, times ms; None: absent from the hash, null in JSON."""
+def view(customer: Customer, policy: Policy) -> View:
+    """Of `customer` as last reviewed, fields in a fixed order; amounts in minor units, times ms; None: absent from the
+    hash, null in JSON."""
     history, told = customer.history, customer.told
+    figs = figures(history, policy.calendar.day_of(customer.now), policy.calendar)
     rank = policy.tier_rank(told.tier)
     return {
         "customer_id": customer.id,

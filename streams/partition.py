@@ -258,8 +258,8 @@ class PartitionLoop:
             return
         seq = fence.seq + 1
         writes = tuple(
-            Write(customer, view(customer, changes.figures[name], self._policy))
-            for name, customer in changes.customers.items()
+            Write(customer, view(customer, self._policy))
+            for customer in changes.customers.values()
             if customer is not None
         )
         told = config.outgoing.records(self.partition, seq, changes, self._policy)

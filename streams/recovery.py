@@ -22,7 +22,6 @@ from processors.customer import Customer, Told, apply, newcomer
 from processors.events import Dated, Erase
 from processors.money import UnknownCurrency
 from processors.step import Changes, Erased
-from processors.value import figures
 from schemas.topics import INPUTS
 from sinks.commit import Answer, Commit, Fence, Load, Loaded
 from streams.partition import AskEnds, Effect, Outcome, PartitionLoop
@@ -90,7 +89,7 @@ class Recovery(PartitionLoop):
                 self._plan = Plan([], [], self._fence.clock, [], Counter())
                 return Load(tuple(laid))
             self._commit = self._leap()
-            self._changes = Changes({}, {}, (), (), (), {})
+            self._changes = Changes({}, (), (), (), {})
             return self._commit
         return effect
 
@@ -130,14 +129,8 @@ class Recovery(PartitionLoop):
             told = self._target.told.get(name)
             if customer is not None and told is not None and told != customer.told:
                 now[name] = replace(customer, told=told, next_review=0, context=_UNSEEN)
-        calendar = self._policy.calendar
-        figs = {
-            name: figures(customer.history, calendar.day_of(customer.now), calendar)
-            for name, customer in now.items()
-            if customer is not None
-        }
         plan.outbox, plan.counts = [], Counter()
-        return Outcome(Changes(now, figs, (), (), tuple(erased), {}), True, Plan([], [], plan.clock, [], Counter()))
+        return Outcome(Changes(now, (), (), tuple(erased), {}), True, Plan([], [], plan.clock, [], Counter()))
 
     def _folded(self, held: Customer | None, event: Dated, clock: int | None, not_before: int) -> Customer | None:
         at, policy = event.occurred_at, self._policy

@@ -12,7 +12,6 @@ from processors.events import Dated, Referral
 from processors.outputs import TierChange
 from processors.policy import Policy
 from processors.step import Batch, Changes
-from processors.value import Figures
 from tests.strategies import DAY_MS, event_of
 
 HORIZON_MS = 4_000 * DAY_MS  # nothing is too late here, unless a test says so
@@ -29,7 +28,6 @@ class Partition:
         self.policy, self.horizon_ms = policy, horizon_ms
         self.around = tier.surroundings(policy)
         self.customers: dict[str, Customer] = {}
-        self.figures: dict[str, Figures] = {}
         self.not_before: dict[str, int] = {}
         self.clock: int | None = None
         self.told: list[TierChange] = []
@@ -95,7 +93,7 @@ class Partition:
                 continue
             assert customer.next_review > customer.now
             assert self.customers.get(name, customer).now <= customer.now, "now never goes back"
-            self.customers[name], self.figures[name] = customer, changes.figures[name]
+            self.customers[name] = customer
         for one in changes.outputs:
             if isinstance(one.output, Referral):
                 self.referrals.append(one.output)

@@ -125,7 +125,8 @@ def test_T1_qualified_is_the_highest_tier_all_of_whose_conditions_hold(text, dat
     events = data.draw(histories(policy.programme.time_zone))
     partition = Partition(policy).run(plainly(events))
     expected, anna = life(events, parsed(text)), partition.customers["anna"]
-    fits = tier.qualified(partition.around.ladder, partition.figures["anna"])
+    facts, calendar = anna.history, partition.policy.calendar
+    fits = tier.qualified(partition.around.ladder, facts, calendar.day_of(anna.now), calendar)
     assert fits == qualified(expected.facts, anna.now, parsed(text))
     assert policy.ranks[anna.told.tier] >= fits, "up at once"
 
