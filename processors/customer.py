@@ -7,7 +7,7 @@ of the fact, so that a later policy does not rewrite what a year was worth.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -154,7 +154,7 @@ def _contact(history: History, event: Contact, policy: Policy) -> Changes:
     cost = policy.costs.channels.get(event.channel, 0) if event.cost is None else event.cost
     changes: Changes = with_day(history, policy.calendar.day_of(event.occurred_at), 0, 0, 0, 0, cost)
     if event.kind == "REFERRAL" and event.referred_customer_id not in (None, event.customer_id):
-        changes["referred"] = _with_referred(history, cast(str, event.referred_customer_id), event.occurred_at)
+        changes["referred"] = _with_referred(history, event.referred_customer_id, event.occurred_at)
     return changes
 
 

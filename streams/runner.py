@@ -13,12 +13,15 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from time import monotonic, perf_counter, time
 from typing import Final, Protocol, TypeVar
 
+from processors.customer import Told
 from processors.policy import Policy
 from sinks.commit import Answer, Commit, Fence, Load, Loaded
 from sinks.metrics import Metrics
+from sinks.outbox import OutboxAhead
 from sinks.store import StoreUnavailable
 from streams.partition import AskEnds, Effect, Fenced, NeedPolicy, PartitionLoop, PartitionStopped
 from streams.plan import LoopConfig
+from streams.recovery import Recovery, Target
 from streams.time_order import End, KafkaRecord
 
 log = logging.getLogger("loyalty.runner")
@@ -44,6 +47,7 @@ class PublisherPort(Protocol):
 
     def wake(self) -> None: ...
     async def start(self, fence: Fence) -> None: ...
+    async def told(self) -> Mapping[str, Told]: ...
     async def drained(self) -> bool: ...
     async def stop(self) -> None: ...
 
@@ -82,8 +86,15 @@ class Runner:
     async def start(self) -> Mapping[str, int]:
         """Take a new epoch and read the fence; the positions to seek to (a topic that is absent: the beginning)."""
         fence = await self._patiently(lambda: self._store.take_epoch(self.partition))
-        await self._publisher.start(fence)
-        self._loop = PartitionLoop(self.partition, fence, self._config)
+        try:
+            await self._publisher.start(fence)
+        except OutboxAhead as ahead:
+            log.warning("partition %d: %s", self.partition, ahead)
+            position, told = ahead.position, await self._publisher.told()
+            target = Target(position.seq, position.clock, position.positions, told)
+            self._loop = Recovery(self.partition, fence, target, self._config)
+        else:
+            self._loop = PartitionLoop(self.partition, fence, self._config)
         return fence.positions
 
     def deliver(self, topic: str, records: Sequence[KafkaRecord], position: int) -> None:
@@ -111,7 +122,7 @@ class Runner:
         return await self._publisher.drained()
 
     async def run(self) -> None:
-        """Until `stop`. Raises PartitionStopped, or Fenced where somebody else took over."""
+        """Until `stop`. Raises PartitionStopped; Fenced where somebody else took over, or to start anew from the fence."""
         loop = self._loop
         assert loop is not None, "start() comes before run()"
         self._running = True
@@ -124,6 +135,8 @@ class Runner:
                 else:
                     await self._do(loop, effect)
                     self.progress += 1
+                    if isinstance(loop, Recovery) and loop.done:
+                        raise Fenced(f"partition {self.partition}: folded again up to what was published")
         finally:
             self._finished.set()
 
