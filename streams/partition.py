@@ -66,6 +66,10 @@ class Outcome(Struct):
     refused: Plan
 
 
+def _records(items: Sequence[Item]) -> dict[str, int]:
+    return {f"records:{topic}": number for topic, number in Counter(item.topic for item in items).items()}
+
+
 def _summed(*counts: Mapping[str, int]) -> dict[str, int]:
     total: dict[str, int] = {}
     for part in counts:
@@ -281,7 +285,7 @@ class PartitionLoop:
             writes=writes,
             erased={erased.customer_id: erased.at for erased in changes.erased},
             outbox=outbox,
-            counts=_summed(changes.counts, plan.counts, outcome.refused.counts),
+            counts=_summed(changes.counts, plan.counts, outcome.refused.counts, _records(items)),
             all_due=all_due,
             records=len(items),
             first_at=min((item.record.timestamp for item in items), default=None),

@@ -122,7 +122,7 @@ class Runner:
         return await self._publisher.drained()
 
     async def run(self) -> None:
-        """Until `stop`. Raises PartitionStopped; Fenced where somebody else took over, or to start anew from the fence."""
+        """Until `stop`. Raises PartitionStopped; Fenced where somebody took over, or to start anew from the fence."""
         loop = self._loop
         assert loop is not None, "start() comes before run()"
         self._running = True
