@@ -118,7 +118,7 @@ async def _written(producer: AIOKafkaProducer, tick: Tick, partitions: Iterable[
     """Whether all partitions have acknowledged the tick. One that failed gets the next."""
     value = codec.encode_event(TICKS, tick)
     try:
-        acks = [await producer.send(TICKS, value, partition=number, headers=_HEADERS) for number in partitions]
+        acks = [await producer.send(TICKS, value, partition=number, headers=list(_HEADERS)) for number in partitions]
         await asyncio.gather(*acks)
     except KafkaError as outage:
         log.warning("the tick at %d waits for Kafka: %r", tick.at, outage)

@@ -66,6 +66,7 @@ class Input(Protocol):
     def close_partitions(self, partitions: Iterable[int] | None = None) -> None: ...
     async def seek_fence(self, partition: int, fence: Mapping[str, int]) -> tuple[int, dict[str, int]]: ...
     async def stable_ends(self, partition: int) -> dict[str, int]: ...
+    def known_end(self, topic: str, partition: int) -> int | None: ...
 
 
 class _Owned:
@@ -156,6 +157,14 @@ class Ownership:
         for owned in self._owned.values():
             at.update(_mirrored(owned))
         return at
+
+    def lags(self) -> dict[tuple[str, int], int]:
+        """Topic-partition to records not committed yet, as of the last fetch; markers count where something waits."""
+        source, lags = self._source(), {}
+        for (topic, partition), position in self.mirror().items():
+            if (end := source.known_end(topic, partition)) is not None:
+                lags[topic, partition] = max(0, end - position)
+        return lags
 
     # -- what others ask
 

@@ -254,6 +254,15 @@ class RecordSetThread(driver.AIOKafkaConsumerThread):
                     offsets[TopicPartition(topic, partition)] = offset
         return offsets
 
+    def known_end(self, topic: str, partition: int) -> int | None:
+        """The last stable offset as the last fetch told it; None before the first. Thread-safe: it only looks."""
+        subscription = self._ensure_consumer()._subscription.subscription
+        assignment = None if subscription is None else subscription.assignment
+        tp = TopicPartition(topic, partition)
+        if assignment is None or tp not in assignment.tps:
+            return None
+        return cast("int | None", assignment.state_value(tp).lso)
+
     # -- the mirror
 
     async def mirror(self, offsets: Mapping[tuple[str, int], int]) -> None:
@@ -398,6 +407,10 @@ class RecordSetConsumer(driver.Consumer):
         """
         ends = await self._ends.of(partition)
         return {topic: ends[topic, partition] for topic in INPUTS}
+
+    def known_end(self, topic: str, partition: int) -> int | None:
+        """See RecordSetThread.known_end."""
+        return self._thread.known_end(topic, partition)
 
     # -- the mirror
 
