@@ -6,6 +6,7 @@ runner a partition. `streams/worker.py` starts it, watches it and ends it.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Final, cast
 
@@ -37,6 +38,7 @@ class LoyaltyApp(faust.App):
     """Faust with the record-set transport. `owner` takes the records."""
 
     BootStrategy = Boot
+    logger = logging.getLogger("faust.app")
     owner: Ownership
 
     def _new_transport(self) -> Transport:

@@ -238,11 +238,13 @@ class Ownership:
 
     async def _caught_up(self, owned: _Owned) -> bool:
         runner = owned.runner
-        if runner is None or not owned.seek or not runner.idle or not await runner.published():
+        if runner is None or not owned.seek or not runner.idle:
             return False
         try:
+            if not await runner.published():
+                return False
             ends = await self.ends(owned.partition)
-        except Fenced:
+        except (Fenced, *OUTAGES):
             return False
         return runner.idle and all(end.position >= end.end for end in ends.values())
 
@@ -302,7 +304,7 @@ class Ownership:
         fence = await runner.start()
         seek, places = await self._source().seek_fence(owned.partition, fence)
         owned.places, owned.runner, owned.seek = places, runner, seek
-        log.info("partition %d reads from %s", owned.partition, places)
+        log.debug("partition %d reads from %s", owned.partition, places)
         return True
 
     def _fail(self, error: BaseException) -> None:

@@ -97,6 +97,8 @@ class _Place(Struct):
 class RecordSetThread(driver.AIOKafkaConsumerThread):
     """The consumer's thread. Public coroutines are called from the main loop, underscored ones run in the thread."""
 
+    logger = logging.getLogger("faust.consumer")
+
     def __post_init__(self) -> None:
         super().__post_init__()
         self._places: dict[TopicPartition, _Place] = {}
@@ -330,6 +332,7 @@ _WAY_OUT: Final = (
 class RecordSetConsumer(driver.Consumer):
     """Faust's consumer on the main loop. `app.owner` takes the records."""
 
+    logger = logging.getLogger("faust.consumer")
     _thread: RecordSetThread
 
     def _new_consumer_thread(self) -> RecordSetThread:

@@ -1,0 +1,93 @@
+"""What a worker works with, made of its settings: store, publishers, policy, metrics, and a runner a partition."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry
+
+from processors.days import DAY_MS
+from sinks.keys import Keys
+from sinks.metrics import Metrics
+from sinks.outbox import Pace, Publisher
+from sinks.store import MetaMismatch, Store
+from streams.app import LoyaltyApp
+from streams.outgoing import Outgoing
+from streams.plan import LoopConfig
+from streams.policies import TopicPolicies
+from streams.runner import Runner
+from streams.settings import LoyaltyError, Settings
+from streams.texts import read_policy, wording
+
+HOUR_MS = 3_600_000
+
+
+class Assembly:
+    """Made inside the worker's loop. Raises LoyaltyError where the policy cannot be used."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.policy = read_policy(settings.policy)
+        self._metrics = Metrics()
+        self._store = Store(settings.redis, Keys(settings.prefix), erase_key=settings.erase_key.encode())
+        self._pace = Pace()
+        self._policies = TopicPolicies(settings.kafka, self.policy)
+        self._config = LoopConfig(
+            partitions=settings.partitions,
+            policy=self.policy,
+            outgoing=Outgoing(mark=self._store.mark, wording=wording),
+            horizon_ms=settings.dedupe_days * DAY_MS,
+            max_ahead_ms=settings.max_ahead_hours * HOUR_MS,
+            batch_records=settings.batch_records,
+            due_slice=settings.due_slice,
+            cache=settings.cache_customers // settings.partitions,
+        )
+
+    @property
+    def registry(self) -> CollectorRegistry:
+        """What /metrics shows."""
+        return self._metrics.registry
+
+    async def open(self) -> None:
+        """Look whether this Redis is laid out for us. Raises LoyaltyError, StoreUnavailable."""
+        try:
+            await self._store.check_meta(self._settings.partitions, self.policy.programme.name)
+        except MetaMismatch as mismatch:
+            raise LoyaltyError(str(mismatch)) from mismatch
+
+    async def writable(self) -> None:
+        """Raises what Redis says where it takes no writes."""
+        await self._store.writable()
+
+    def runner(self, partition: int, app: LoyaltyApp) -> Runner:
+        """A fresh runner of the partition."""
+        settings = self._settings
+        publisher = Publisher(
+            self._store,
+            partition,
+            kafka={"bootstrap_servers": settings.kafka.split(",")},
+            group=settings.prefix,
+            partitions=settings.partitions,
+            metrics=self._metrics,
+            pace=self._pace,
+        )
+        return Runner(
+            partition,
+            store=self._store,
+            publisher=publisher,
+            ends=app.owner.ends,
+            committed=lambda _partition, _positions: None,  # `Ownership.mirror` asks the runner for its positions
+            policies=self._policies,
+            metrics=self._metrics,
+            config=self._config,
+        )
+
+    def lag(self, topic: str, partition: int, records: int) -> None:
+        """So many records of the topic-partition are not committed yet."""
+        self._metrics.records_lag.labels(topic, str(partition)).set(records)
+
+    def forget(self, partition: int) -> None:
+        """The partition went to another worker."""
+        self._metrics.forget(partition)
+
+    async def close(self) -> None:
+        """Close what is open."""
+        await self._store.close()
