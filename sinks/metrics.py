@@ -5,17 +5,41 @@ One registry of our own, so that two workers in one process (tests) don't meet. 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
+
+from schemas.topics import COMPLAINTS, CONTACTS, CUSTOMERS, PURCHASES, RELAY
+from sinks.commit import Commit
+
+disable_created_metrics()
 
 _LATENCY_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3_600)
 _COMMIT_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15)
 _RECORDS: Final = (1, 3, 10, 30, 100, 300, 1_000, 3_000, 10_000)
 
 
+_BY_TOPIC: Final = frozenset(("records", "late", "rerouted", "duplicates"))
+_TOPIC_OF: Final = {
+    "Purchase": PURCHASES,
+    "Complaint": COMPLAINTS,
+    "Contact": CONTACTS,
+    "Customer": CUSTOMERS,
+    "Referral": RELAY,
+}
+"""The core counts by the name of the event, for it knows no topics."""
+
+
 class Metrics:
-    """The pipeline's metrics. `counts(…)` takes what a batch counted, by the names that loop and core use."""
+    """The pipeline's metrics. `committed` takes what a commit counted, by the names that loop and core use."""
 
     def __init__(self) -> None:
         registry = self.registry = CollectorRegistry(auto_describe=True)
@@ -47,6 +71,29 @@ class Metrics:
             "loyalty_due_lateness_seconds", "How far the earliest due review lies behind stream time.", "partition"
         )
         self.stream_time = gauge("loyalty_stream_time_seconds", "Stream time, as Unix time.", "partition")
+
+    def committed(self, commit: Commit, seconds: float, now_s: float) -> None:
+        """A commit is in Redis after `seconds`, at Unix time `now_s`."""
+        self.commit_seconds.observe(seconds)
+        if commit.records:
+            self.commit_records.observe(commit.records)
+        if commit.first_at is not None:
+            self.event_latency.observe(max(0.0, now_s - commit.first_at / 1_000))
+        if commit.clock is not None:
+            self.stream_time.labels(partition=str(commit.partition)).set(commit.clock / 1_000)
+        self._counted(commit.counts)
+
+    def _counted(self, counts: Mapping[str, int]) -> None:
+        """Counts are `records:<topic>`, `late:<topic>`, `rerouted:<topic>`, `dead_letters:<topic>:<error>` and
+        `duplicates:<event>`; others are figures of the programme and none of ours."""
+        for name, number in counts.items():
+            kind, _, rest = name.partition(":")
+            if kind == "dead_letters":
+                topic, _, error = rest.partition(":")
+                self.dead_letters.labels(topic=topic, error=error).inc(number)
+            elif kind in _BY_TOPIC:
+                counter: Counter = getattr(self, kind)
+                counter.labels(topic=_TOPIC_OF.get(rest, rest)).inc(number)
 
     def forget(self, partition: int) -> None:
         """The partition went to another worker: its gauges must not stay here."""

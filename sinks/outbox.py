@@ -1,0 +1,373 @@
+"""The outbox of one partition to Kafka: whole commits in one transaction, with the position that says so.
+
+    open      a producer with the partition's transactional id: it fences the one before and ends its transaction;
+              then the last committed position is read, and what it covers is dropped from the outbox
+    read      entries after the position to the end of a commit, the views that changed up to there, and the fence as
+              that commit left it: one script, so they fit together
+    send      all of it and the new position, in one transaction
+    trim      what Kafka has leaves the outbox
+
+Dying between any two of these publishes nothing twice: what Kafka committed, the position in the same transaction
+covers; what it did not commit, no reader of `read_committed` saw. The position's clock and input offsets are those of
+its commit, exactly: all that was told up to there is published, and nothing that was told later.
+
+A view is sent as it stands, with the commit that changed it last; it waits while older entries do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import InvalidProducerEpoch, ProducerFenced
+from msgspec import Struct
+
+from schemas.codec import read, write
+from schemas.customer_value import encode_view
+from schemas.partitioner import partition_of
+from schemas.topics import CUSTOMER_VALUE, OUTBOX_POSITIONS
+from sinks.commit import Fence
+from sinks.metrics import Metrics
+from sinks.store import Pending, Store
+
+log = logging.getLogger("loyalty.outbox")
+
+ENTRIES_MAX: Final = 2_000
+VIEWS_MAX: Final = 1_000
+"""Of one transaction, and then to the end of a commit. About 50 ms of the core: a fold waits no longer."""
+
+BACKLOG: Final = 50_000
+"""Entries waiting above which publishing is no longer held back: it is behind for good, not while input is read."""
+
+SHARE: Final = 0.2
+"""Of the core that publishing takes, for all partitions together, while commits keep coming."""
+
+_TRANSACTION_S: Final = 0.004  # what begin, partitions and commit cost the client, whatever is in it
+_BATCH_BYTES: Final = 500_000  # half of what a topic takes; a larger record travels alone
+_RETRY_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+_READ_BACK: Final = 64  # offsets before the end in which the last position is looked for first
+_READ_TIMEOUT_S: Final = 30.0
+
+
+class Position(Struct, frozen=True, kw_only=True):
+    """How far a partition's outbox is published. seq: the last commit; entry: its last entry in the outbox;
+    views_seq: the views of all commits up to this one are published; clock (ms) and input positions: as of `seq`."""
+
+    partition: int
+    seq: int = 0
+    entry: str = "0-0"
+    views_seq: int = 0
+    clock: int | None = None
+    positions: Mapping[str, int] = {}
+
+
+class OutboxAhead(Exception):
+    """More was published than Redis knows of: it lost what it had acknowledged. `position`: how far it was published."""
+
+    def __init__(self, position: Position, fence: Fence) -> None:
+        super().__init__(
+            f"partition {position.partition}: Redis stands at commit {fence.seq}, but {position.seq} were published: it "
+            f"lost its last changes; fold them again from Kafka with: loyalty rebuild"
+        )
+        self.position = position
+
+
+class Pace:
+    """Leaves the core to the fold: publishers of one worker share it. Nobody waits while little is going on."""
+
+    def __init__(self, share: float = SHARE) -> None:
+        self._rest = (1 - share) / share
+        self._free_at = 0.0
+
+    async def turn(self, hurry: asyncio.Event) -> None:
+        """Wait until it is time, or somebody is in a hurry."""
+        while not hurry.is_set() and (pause := self._free_at - time.monotonic()) > 0:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(hurry.wait(), pause)
+
+    def took(self, cpu_s: float) -> None:
+        """One transaction took so long of the core."""
+        now = time.monotonic()
+        self._free_at = max(now, self._free_at) + (cpu_s + _TRANSACTION_S) * self._rest
+
+
+async def read_position(kafka: Mapping[str, Any], partition: int) -> Position:
+    """The last committed position of a partition; from zero where nothing was published yet.
+
+    kafka: connection settings of aiokafka. Reads from the end backwards, in ever larger steps: markers and aborted
+    transactions lie between.
+    """
+    place = TopicPartition(OUTBOX_POSITIONS, partition)
+    consumer = AIOKafkaConsumer(
+        **kafka, isolation_level="read_committed", enable_auto_commit=False, auto_offset_reset="earliest"
+    )
+    await consumer.start()
+    try:
+        consumer.assign([place])
+        begin = (await consumer.beginning_offsets([place]))[place]
+        end = (await consumer.end_offsets([place]))[place]
+        back = _READ_BACK
+        while True:
+            start = max(begin, end - back)
+            found = await asyncio.wait_for(_last_value(consumer, place, start, end), _READ_TIMEOUT_S)
+            if found is not None:
+                return _position(found)
+            if start <= begin:
+                return Position(partition=partition)
+            back *= 16
+    finally:
+        await consumer.stop()
+
+
+async def _last_value(consumer: AIOKafkaConsumer, place: TopicPartition, start: int, end: int) -> bytes | None:
+    """The value of the last record of `place` between two offsets."""
+    last = None
+    consumer.seek(place, start)
+    while await consumer.position(place) < end:
+        for record in (await consumer.getmany(place, timeout_ms=100)).get(place, ()):
+            if record.offset < end and record.value is not None:
+                last = record.value
+    return last
+
+
+def _position(value: bytes) -> Position:
+    fields = read(OUTBOX_POSITIONS, value)
+    return Position(**{name: fields[name] for name in Position.__struct_fields__})
+
+
+def after(position: Position, pending: Pending) -> Position:
+    """The position once `pending` is published."""
+    fence = pending.fence
+    return Position(
+        partition=position.partition,
+        seq=fence.seq,
+        entry=pending.entries[-1][0] if pending.entries else position.entry,
+        views_seq=max(position.views_seq, pending.views_seq),
+        clock=fence.clock,
+        positions=fence.positions,
+    )
+
+
+class Publisher:
+    """Publishes partition `partition` of `store`, from `start` to `stop`, whenever `wake` says that there is something.
+
+    kafka: connection settings of aiokafka; group: first part of the transactional id; partitions: of every topic.
+    pace: shared by the publishers of one worker.
+    """
+
+    def __init__(  # noqa: PLR0913 - what it joins
+        self,
+        store: Store,
+        partition: int,
+        *,
+        kafka: Mapping[str, Any],
+        group: str,
+        partitions: int,
+        metrics: Metrics,
+        pace: Pace | None = None,
+    ) -> None:
+        self.partition = partition
+        self._store, self._kafka, self._group, self._partitions = store, kafka, group, partitions
+        self._entries_left = metrics.outbox_entries.labels(partition=str(partition))
+        self._count = metrics.outputs.labels
+        self._pace = Pace() if pace is None else pace
+        self._wake, self._hurry = asyncio.Event(), asyncio.Event()
+        self._stopping = False
+        self._producer: AIOKafkaProducer | None = None
+        self._position = Position(partition=partition)
+        self._task: asyncio.Task[None] | None = None
+
+    # -- what the runner says
+
+    async def start(self, fence: Fence) -> None:
+        """Begin to publish. Raises OutboxAhead where Kafka has more than Redis knows of; KafkaError where it is away."""
+        position = await read_position(self._kafka, self.partition)
+        if position.seq > fence.seq:
+            raise OutboxAhead(position, fence)
+        self._position = position
+        self._task = asyncio.create_task(self._run(), name=f"outbox-{self.partition}")
+        self._wake.set()
+
+    def wake(self) -> None:
+        """There is something to publish."""
+        self._wake.set()
+
+    async def drained(self) -> bool:
+        """Whether all is published. Asking makes it hurry."""
+        entries, views = await self._store.outbox_size(self.partition)
+        if entries or views:
+            self._hurry.set()
+            self._wake.set()
+        return not entries and not views
+
+    async def drain(self) -> None:
+        """Wait until all is published, without regard for the fold."""
+        while not await self.drained():
+            if self._task is None or self._task.done():
+                return
+            await asyncio.sleep(0.01)
+
+    async def stop(self) -> None:
+        """Finish the transaction under way; what is left goes with the next owner. May be called at any time."""
+        self._stopping = True
+        self._wake.set()
+        self._hurry.set()
+        if self._task is not None:
+            await asyncio.wait([self._task])
+            self._task = None
+        await self._close()
+
+    # -- what it does
+
+    async def _run(self) -> None:
+        """Until `stop`, or until another producer takes the partition over."""
+        failures = 0
+        while not self._stopping:
+            await self._wake.wait()
+            self._wake.clear()
+            try:
+                await self._pace.turn(self._hurry)
+                if not self._stopping and await self._publish():
+                    failures = 0
+            except (ProducerFenced, InvalidProducerEpoch):
+                log.info("partition %d is published by another worker now", self.partition)
+                return
+            except Exception as error:
+                # Whatever it is: the outbox keeps everything, and a fresh producer begins where Kafka says we are.
+                pause = _RETRY_S[min(failures, len(_RETRY_S) - 1)]
+                log.warning("outputs of partition %d wait %g s: %r", self.partition, pause, error)
+                failures += 1
+                await self._close()
+                await self._rest(pause)
+                self._wake.set()
+
+    async def _rest(self, pause: float) -> None:
+        give_up = time.monotonic() + pause
+        while not self._stopping and (left := give_up - time.monotonic()) > 0:
+            await asyncio.sleep(min(left, 0.1))
+
+    async def _publish(self) -> bool:
+        """One transaction, and what it leaves. False: a producer was made first, and all is to be read again."""
+        pending = await self._store.pending(self.partition, self._position.entry, ENTRIES_MAX, VIEWS_MAX)
+        if not pending.entries and not pending.views:
+            self._entries_left.set(0)
+            self._hurry.clear()
+            return True
+        producer = self._producer
+        if producer is None:
+            producer = self._producer = await self._open()
+            self._wake.set()  # what was pending may have been published by the owner before
+            return False
+        position = after(self._position, pending)
+        began = time.perf_counter()
+        batches = self._batches(producer, pending, position)
+        took = time.perf_counter() - began
+        await self._transact(producer, batches)
+        self._position = position
+        left = await self._store.published(self.partition, position.entry, position.views_seq)
+        for topic, number in batches.counts.items():
+            if topic != OUTBOX_POSITIONS:
+                self._count(topic=topic).inc(number)
+        self._entries_left.set(left)
+        if left < BACKLOG:
+            self._pace.took(took)
+        self._wake.set()
+        return True
+
+    async def _open(self) -> AIOKafkaProducer:
+        producer = AIOKafkaProducer(
+            **self._kafka,
+            transactional_id=f"{self._group}-{self.partition}",
+            enable_idempotence=True,
+            acks="all",
+            max_batch_size=_BATCH_BYTES,
+            linger_ms=0,
+        )
+        try:
+            await producer.start()
+            # Only now: the owner before can no longer commit.
+            position = await read_position(self._kafka, self.partition)
+            await self._store.published(self.partition, position.entry, position.views_seq)
+        except BaseException:
+            with contextlib.suppress(Exception):
+                await producer.stop()
+            raise
+        self._position = position
+        return producer
+
+    async def _close(self) -> None:
+        """Stop the producer; the broker aborts what it left open when the next one starts."""
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            with contextlib.suppress(Exception):
+                await asyncio.wait_for(producer.stop(), _READ_TIMEOUT_S)
+
+    def _batches(self, producer: AIOKafkaProducer, pending: Pending, position: Position) -> _Batches:
+        """All of `pending`, and the position."""
+        batches = _Batches(producer)
+        for topic, to, key, value, headers in self._records(pending):
+            batches.add(topic, to, key, value, headers)
+        fields = {name: getattr(position, name) for name in Position.__struct_fields__}
+        own = self.partition
+        batches.add(OUTBOX_POSITIONS, own, str(own).encode(), write(OUTBOX_POSITIONS, fields), ())
+        return batches
+
+    async def _transact(self, producer: AIOKafkaProducer, batches: _Batches) -> None:
+        await producer.begin_transaction()
+        try:
+            await batches.send()
+            await producer.commit_transaction()
+        except BaseException:
+            with contextlib.suppress(Exception):
+                await producer.abort_transaction()
+            raise
+
+    def _records(self, pending: Pending) -> Iterator[tuple[str, int, bytes | None, bytes | None, Any]]:
+        """(topic, partition, key, value, headers), entries first: a view that follows the null of an erase comes after."""
+        own, partitions = self.partition, self._partitions
+        for _, record in pending.entries:
+            name = record.customer_id
+            to = own if name is None else partition_of(name.encode(), partitions)
+            yield record.topic, to, record.key, record.value, record.headers
+        for customer_id, fields in pending.views:
+            value, headers = encode_view(own, fields)
+            yield CUSTOMER_VALUE, partition_of(customer_id, partitions), customer_id, value, headers
+
+
+class _Batches:
+    """Records of one transaction as batches of a topic's partition: filled at once, 3 us a record cheaper than `send`."""
+
+    def __init__(self, producer: AIOKafkaProducer) -> None:
+        self._producer = producer
+        self._full: list[tuple[str, int, Any]] = []
+        self._filling: dict[tuple[str, int], Any] = {}
+        self._now_ms = int(time.time() * 1_000)
+        self.counts: Counter[str] = Counter()
+
+    def add(
+        self, topic: str, to: int, key: bytes | None, value: bytes | None, headers: Iterable[tuple[str, bytes]]
+    ) -> None:
+        place, headers = (topic, to), list(headers)
+        batch = self._filling.get(place)
+        if batch is None:
+            batch = self._filling[place] = self._producer.create_batch()
+        if batch.append(timestamp=self._now_ms, key=key, value=value, headers=headers) is None:
+            self._full.append((topic, to, batch))
+            batch = self._filling[place] = self._producer.create_batch()
+            batch.append(timestamp=self._now_ms, key=key, value=value, headers=headers)
+        self.counts[topic] += 1
+
+    async def send(self) -> None:
+        """Returns once the broker has all of them."""
+        waiting = []
+        for topic, to, batch in (*self._full, *((*place, batch) for place, batch in self._filling.items())):
+            batch.close()
+            waiting.append(await self._producer.send_batch(batch, topic, partition=to))
+        for delivered in waiting:
+            await delivered
