@@ -28,7 +28,7 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
     "fastavro": ("schemas/",),
     "avro": ("schemas/",),
     "infra": ("streams/cli/", "infra/"),
-    "prometheus_client": ("sinks/", "streams/health.py", "streams/worker.py"),
+    "prometheus_client": ("sinks/", "streams/"),
     "rich": ("streams/cli/output.py",),
     "argparse": ("streams/cli/",),
 }
