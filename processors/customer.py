@@ -29,6 +29,10 @@ FOREVER: Final = 253_402_300_800_000
 """10000-01-01: the `next_review` of a customer whom time alone cannot change."""
 
 
+NO_DAY: Final = -2
+"""Before every valid day: 1970 begins on day -1 west of Greenwich."""
+
+
 class Told(Struct, frozen=True, array_like=True, gc=False):
     """What the world was last told. `tier_since`: ms of the last change, None if never changed. `below_since`: since
     when, without a break, the qualified tier has been below `tier` (ms)."""
@@ -127,7 +131,7 @@ def booked(event: Purchase, policy: Policy) -> tuple[int, int]:
 
 
 def _with_categories(categories: dict[str, int], event: Purchase, day: int) -> dict[str, int]:
-    later = {line.category: day for line in event.lines if categories.get(line.category, -1) < day}
+    later = {line.category: day for line in event.lines if categories.get(line.category, NO_DAY) < day}
     if not later:
         return categories
     merged = categories | later

@@ -12,6 +12,7 @@ from processors.events import Dated, Referral
 from processors.outputs import TierChange
 from processors.policy import Policy
 from processors.step import Batch, Changes
+from processors.value import Figures, figures
 from tests.strategies import DAY_MS, event_of
 
 HORIZON_MS = 4_000 * DAY_MS  # nothing is too late here, unless a test says so
@@ -99,6 +100,11 @@ class Partition:
                 self.referrals.append(one.output)
             else:
                 self.told.append(one.output)
+
+    def figures(self, customer_id: str) -> Figures:
+        """As of the customer's own time."""
+        one, calendar = self.customers[customer_id], self.policy.calendar
+        return figures(one.history, calendar.day_of(one.now), calendar)
 
     def tiers(self, customer_id: str) -> list[tuple[int, str, str]]:
         """What was told of the customer, as the oracle says it."""

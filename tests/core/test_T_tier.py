@@ -35,7 +35,7 @@ def told(text: str, log: list) -> list[tuple[int, str, str]]:
 
 
 @given(policies(), st.data())
-@settings(max_examples=300)
+@settings(max_examples=150)
 def test_T1_T2_T3_what_is_told_equals_the_oracle_for_every_batch_split_and_tick_spacing(text, data):
     policy = policy_of(text)
     events = data.draw(histories(policy.programme.time_zone))
@@ -74,7 +74,7 @@ def test_T2_next_review_is_exact_looking_every_hour_changes_nothing(text, data):
 
 
 @given(policies(), st.data())
-@settings(max_examples=200)
+@settings(max_examples=120)
 def test_T4_keep_until_is_when_the_tier_is_lost_if_nothing_but_time_passes(text, data):
     policy = policy_of(text)
     events = data.draw(histories(policy.programme.time_zone, most=8))
@@ -125,10 +125,8 @@ def test_T1_qualified_is_the_highest_tier_all_of_whose_conditions_hold(text, dat
     events = data.draw(histories(policy.programme.time_zone))
     partition = Partition(policy).run(plainly(events))
     expected, anna = life(events, parsed(text)), partition.customers["anna"]
-    facts, calendar = anna.history, partition.policy.calendar
-    fits = tier.qualified(partition.around.ladder, facts, calendar.day_of(anna.now), calendar)
-    assert fits == qualified(expected.facts, anna.now, parsed(text))
-    assert policy.ranks[anna.told.tier] >= fits, "up at once"
+    held, fits = policy.ranks[anna.told.tier], qualified(expected.facts, anna.now, parsed(text))
+    assert held == fits if anna.told.below_since is None else held > fits
 
 
 # -- by table

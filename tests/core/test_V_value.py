@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from processors.customer import apply, newcomer
 from processors.history import History
 from processors.value import figures
+from tests.core.driving import LAST_MS, Partition, plainly
 from tests.core.events import ny, sale
-from tests.oracle import Facts
-from tests.strategies import CATEGORIES, deliveries, event_of, histories, instants, parsed, policies, policy_of
+from tests.oracle import Facts, life
+from tests.strategies import CATEGORIES, DAY_MS, deliveries, event_of, histories, instants, parsed, policies, policy_of
 
 POLICY = """
 [programme]
@@ -179,3 +180,19 @@ def test_V1_categories_are_those_of_sales_in_the_window(bought, today):
     first = policy.calendar.day_of(ny("2022-01-01T12:00"))
     within = {name for name, day in bought if day > today - 365}
     assert figures(folded(events, policy), first + today, policy.calendar).categories_365d == len(within)
+
+
+@pytest.mark.parametrize(
+    "zone", ["America/New_York", "UTC", "Pacific/Kiritimati", "Asia/Kathmandu", "Pacific/Pago_Pago"]
+)
+@pytest.mark.parametrize("at", [0, 1, 4_102_444_799_999])
+def test_V1_figures_at_the_first_and_the_last_valid_instant(zone, at):
+    text = POLICY.replace("America/New_York", zone)
+    policy, expected = policy_of(text), Facts(parsed(text))
+    expected.fold(sale(at))
+    figs = figures(folded([sale(at)], policy), policy.calendar.day_of(at), policy.calendar)
+    assert {name: getattr(figs, name) for name in NAMES} == {name: expected.view(at)[name] for name in NAMES}
+    partition = Partition(policy).run(plainly([sale(at), min(at + 500 * DAY_MS, LAST_MS)]))
+    assert (
+        partition.customers["anna"].next_review == life([sale(at)], parsed(text), min(at + 500 * DAY_MS, LAST_MS)).due
+    )

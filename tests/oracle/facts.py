@@ -217,6 +217,9 @@ class Facts:
     def open_complaints(self) -> int:
         return sum(max(records)[2] != "RESOLVED" for records in self.complaints.values())
 
+    def figures(self, now: int) -> tuple[int, ...]:
+        return tuple(figure(self, now) for figure in FIGURES.values())
+
     def view(self, now: int) -> dict[str, Any]:
         """Every figure of the view that follows from facts alone."""
         return {

@@ -1,7 +1,8 @@
 """What a customer is told, by brute force: every instant at which anything can change is looked at.
 
 Those are: each event, each programme midnight, each end of a grace. The customer's own `now` is the instant of the
-last look. The log is the customer's events in the order in which they are folded, and ticks (`{"topic": "ticks",
+last event, or of the last look that was due: what is looked at in between must have changed nothing, and that is
+asserted. The log is the customer's events in the order in which they are folded, and ticks (`{"topic": "ticks",
 "at": ms}`) where the clock moved: with events in order of time the ticks change nothing but how far time has come.
 """
 
@@ -47,6 +48,7 @@ class Life:
         self.grace_days: int = rules.get("grace_days", 30)
         self.one_step_down: bool = rules.get("one_step_down", False)
         self.now: int | None = None
+        self.seen = self.due = self.clock = -1
         self.tier = 0
         self.changed_at: int | None = None
         self.below_since: int | None = None
@@ -54,62 +56,73 @@ class Life:
         self.changes: list[Change] = []
 
     def take(self, event: Event) -> None:
-        """The next of the log: first all that happens by time alone before it, then the event, then one look."""
+        """The next of the log: first all that happens by time alone before it, then the event, then one look.
+
+        A late event, too, finds the customer at rest: advanced to the clock.
+        """
         if event["topic"] == "ticks":
-            self.until(event["at"])
+            self.clock = max(self.clock, event["at"])
+            self.until(self.clock)
             return
         at: int = event["occurred_at"]
         if self.now is None:
-            self.now = at
+            self.now = self.seen = at
         self.pass_time(at - 1)
         if self.facts.fold(event):
-            self.now = max(self.now, at)
-            self.look()
+            self.review(max(self.now, at))
+        self.pass_time(self.clock)
 
     def until(self, clock: int) -> None:
         """Time passes up to and with this instant."""
-        if self.now is not None and clock > self.now:
+        if self.now is not None:
             self.pass_time(clock)
 
     def pass_time(self, last: int) -> None:
-        """Look at each instant in (now, last] at which time alone can change anything."""
+        """Look at each instant behind the last look, up to and with `last`, at which time alone can change anything."""
         while (at := self.next_instant()) <= last:
-            self.now = at
-            self.look()
+            if at >= self.due:
+                self.review(at)
+                continue
+            before = (self.tier, self.below_since, self.facts.figures(self.seen))
+            self.look(at)
+            assert before == (self.tier, self.below_since, self.facts.figures(at)), f"something changed unseen at {at}"
+            self.seen = at
+
+    def review(self, at: int) -> None:
+        """A look at a due instant, or for an event."""
+        self.look(at)
+        self.now = self.seen = at
+        self.due = self.next_review()
 
     def next_instant(self) -> int:
         """The next programme midnight, or the end of the grace if that comes first."""
-        assert self.now is not None
-        today = dates.day(self.now, self.facts.zone)
+        today = dates.day(self.seen, self.facts.zone)
         midnights = (dates.midnight(today + n, self.facts.zone) for n in (1, 2))
-        instants = [at for at in (*midnights, self.grace_end()) if at > self.now]
-        return min(instants)
+        return min(at for at in (*midnights, self.grace_end()) if at > self.seen)
 
     def grace_end(self) -> int:
         if self.below_since is None:
             return dates.NEVER_MS
         return dates.same_local_time(self.below_since, self.grace_days, self.facts.zone)
 
-    def look(self) -> None:
+    def look(self, at: int) -> None:
         """Up at once; down when below without a break for the whole grace."""
-        assert self.now is not None
-        fits = qualified(self.facts, self.now, self.policy, self.shares)
+        fits = qualified(self.facts, at, self.policy, self.shares)
         if fits > self.tier:
-            self.move(fits)
+            self.move(at, fits)
         if fits == self.tier:
             self.below_since = None
             return
         if self.below_since is None:
-            self.below_since = self.now
-        while self.tier > fits and self.grace_end() <= self.now:
-            self.move(self.tier - 1 if self.one_step_down else fits)
-            self.below_since = self.now if self.tier > fits else None
+            self.below_since = at
+        while self.tier > fits and self.grace_end() <= at:
+            self.move(at, self.tier - 1 if self.one_step_down else fits)
+            self.below_since = at if self.tier > fits else None
 
-    def move(self, tier: int) -> None:
-        assert self.now is not None
+    def move(self, at: int, tier: int) -> None:
         names = [t["name"] for t in self.policy["tiers"]]
-        self.changes.append(Change(self.now, names[self.tier], names[tier], self.facts.value_365d(self.now)))
-        self.tier, self.changed_at = tier, self.now
+        self.changes.append(Change(at, names[self.tier], names[tier], self.facts.value_365d(at)))
+        self.tier, self.changed_at = tier, at
 
     def next_review(self) -> int:
         """The earliest instant after `now` at which a figure or the tier could change by time alone."""
@@ -125,23 +138,21 @@ class Life:
             at = later.next_review()
             if at >= dates.NEVER_MS:
                 return None
-            later.now = at
-            later.look()
+            later.review(at)
         return later.now
 
     def view(self, clock: int) -> dict[str, Any]:
         """The fields of the view that these rules fill, at the clock (never before the customer's own `now`)."""
         self.until(clock)
-        assert self.now is not None
         programme, tier = self.policy["programme"], self.policy["tiers"][self.tier]
-        at = self.now = max(self.now, clock)
+        at = max(self.now or 0, clock)
         return {
             "as_of": at,
             "currency": programme["currency"],
             "tier": tier["name"],
             "tier_since": self.facts.first_at if self.changed_at is None else self.changed_at,
             **self.facts.view(at),
-            "next_review_at": self.next_review(),
+            "next_review_at": self.due,
             "benefits": list(tier.get("benefits", [])),
         }
 
