@@ -160,7 +160,7 @@ class PartitionLoop:
         if self._plan is None:
             waits = False
             if not self._held:
-                self._held, waits = self._order.take(self._config.batch_records)
+                self._held, waits = self._order.take(self._config.batch_records, self._policy.key)
             if not self._held and not self._due_left:
                 return AskEnds(self._order.asked) if waits else None
             if self._names_new_policy():

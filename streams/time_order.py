@@ -138,10 +138,11 @@ class TimeOrder:
             if not len(queue):
                 queue.position = max(queue.position, end.position)
 
-    def take(self, limit: int) -> tuple[list[Item], bool]:
+    def take(self, limit: int, policy: str = "") -> tuple[list[Item], bool]:
         """Up to `limit` records in their order, and whether the rest (or all) waits for ends to be asked.
 
-        Stops behind a tick that carries more than time: what holds for all then changes.
+        policy: key of the one in force. Stops behind a tick that names another one or carries thresholds: what holds
+        for all then changes.
         """
         taken: list[Item] = []
         while len(taken) < limit:
@@ -159,7 +160,7 @@ class TimeOrder:
                 self._ticked = True
                 for _, waiting in self._order:
                     _go_at_once(waiting.items)
-            if type(last) is Tick and (last.policy or last.value_at_share):
+            if type(last) is Tick and (last.policy not in ("", policy) or last.value_at_share):
                 return taken, False
         return taken, False
 
