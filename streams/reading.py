@@ -57,6 +57,12 @@ class TopicReader:
             raise LoyaltyError(f"topic {topic} does not exist; create what is missing with `loyalty topics create`")
         return len(found)
 
+    def count(self, topic: str) -> int:
+        """How many offsets it holds: the records, and where a topic is written in transactions their markers too."""
+        places = self._assign(topic)
+        ends, begins = self._consumer.end_offsets(places), self._consumer.beginning_offsets(places)
+        return sum(ends[place] - begins[place] for place in places)
+
     def tails(self, topic: str, most: int) -> dict[int, list[Any]]:
         """By partition, its last records: those among the last `most` offsets, markers counted too."""
         places = self._assign(topic)

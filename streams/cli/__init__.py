@@ -44,9 +44,9 @@ TABLE: tuple[Entry, ...] = (
     Entry("customer", "ask", "one customer as of now"),
     Entry("customers", "ask", "all customers, by tier or risk"),
     Entry("summary", "ask", "customers by tier, value shares, who rose and fell"),
-    Entry("subscribe", "ask", "read a topic, decoded"),
-    Entry("dead-letters list", "ask", "records that could not be used, and why"),
-    Entry("dead-letters retry", "ask", "send them again"),
+    Entry("subscribe", "listen", "read a topic, decoded"),
+    Entry("dead-letters list", "listen", "records that could not be used, and why"),
+    Entry("dead-letters retry", "listen", "send them again"),
     Entry("policy check", "policy", "check a policy file; every error with its line"),
 )
 

@@ -7,7 +7,7 @@ import json
 import os
 import sys
 from argparse import Namespace
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol, TextIO
@@ -66,11 +66,16 @@ class Output:
         return count
 
     def table(
-        self, records: Iterable[Mapping[str, Any]], columns: Sequence[str] = (), title: str = "", empty: str = "none"
+        self,
+        records: Iterable[Mapping[str, Any]],
+        columns: Sequence[str] = (),
+        title: str = "",
+        empty: str = "none",
+        right: Collection[str] = (),
     ) -> None:
         """Results as a table (`columns`: which and in which order, default all of the first); as JSON, all fields.
 
-        Numbers stand on the right. `empty` is said to a person when there is nothing.
+        Numbers stand on the right, and so do the columns `right`. `empty` is said to a person when there is nothing.
         """
         if self.as_json:
             for record in records:
@@ -81,7 +86,7 @@ class Output:
         if not rows:
             self.say(f"{title}: {empty}" if title else empty)
             return
-        self._rich_table(rows, columns or tuple(rows[0]), title)
+        self._rich_table(rows, columns or tuple(rows[0]), title, right)
 
     @contextmanager
     def progress(self, label: str, total: int | None = None) -> Iterator[Progress]:
@@ -96,7 +101,9 @@ class Output:
     def _json(self, record: Mapping[str, Any]) -> None:
         print(json.dumps(record, ensure_ascii=False, default=_plain), file=self._out)
 
-    def _rich_table(self, rows: Sequence[Mapping[str, Any]], columns: Sequence[str], title: str) -> None:
+    def _rich_table(
+        self, rows: Sequence[Mapping[str, Any]], columns: Sequence[str], title: str, right: Collection[str]
+    ) -> None:
         from rich.console import Console  # here, not above: `--help` and `--json` need no rich
         from rich.table import Table
         from rich.text import Text
@@ -104,7 +111,7 @@ class Output:
         table = Table(title=title or None, title_justify="left", header_style="bold", box=None, pad_edge=False)
         for column in columns:
             numeric = all(isinstance(row.get(column), (int, float)) or row.get(column) is None for row in rows)
-            table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+            table.add_column(column, justify="right" if numeric or column in right else "left", overflow="fold")
         for row in rows:
             table.add_row(*(Text(_cell(row.get(column))) for column in columns))
         console = Console(file=self._out, highlight=False, width=None if self._out.isatty() else 160)

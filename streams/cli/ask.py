@@ -1,0 +1,260 @@
+"""Getting answers out: `customer`, `customers`, `summary`."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from heapq import nlargest
+from typing import Any, Final
+
+from processors.days import Calendar, utc_iso
+from processors.money import EXPONENTS
+from processors.policy import Policy
+from streams import summary
+from streams.cli.command import OK, Command, no_arguments
+from streams.cli.output import Output
+from streams.customers_now import CustomersNow
+from streams.reading import TopicReader
+from streams.settings import LoyaltyError, Settings, UsageError
+
+SHOWN: Final = 20
+"""So many customers a person is shown; a program gets all."""
+
+RISK_LEVELS = ("OK", "WATCH", "AT_RISK", "LOST")
+_TIMES: Final = frozenset(
+    {"as_of", "tier_since", "first_purchase_at", "last_purchase_at", "next_review_at", "last_touch_at"}
+)
+_MONEY: Final = frozenset(
+    {"value_365d", "margin_365d", "cost_to_serve_365d", "contribution_365d", "average_order", "lifetime_value", "clv",
+     "value_at_stake", "network_value"}
+)  # fmt: skip
+_NEVER_MS: Final = 1 << 53
+
+
+# ---- customer, customers
+
+
+def _customer_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("id", metavar="ID", help="the customer's id")
+    parser.add_argument(
+        "--as-stored", action="store_true", help="the hash in Redis as it stands, of the customer's last review"
+    )
+
+
+def run_customer(args: Namespace, settings: Settings) -> int:
+    """One customer, as of the partition's clock."""
+    out = Output.of(args)
+    with CustomersNow(settings) as now:
+        seen = now.stored(args.id) if args.as_stored else now.one(args.id)
+        if seen is None:
+            raise LoyaltyError(_unknown(args.id, now.worked))
+        out.record(seen if args.json else _readable(seen))
+    return OK
+
+
+def _unknown(customer_id: str, worked: bool) -> str:
+    if not worked:
+        return f"no customer {customer_id!r}: no worker has folded anything into this Redis yet; run `loyalty worker`"
+    return (
+        f"no customer {customer_id!r}: no event of that id was folded yet, or it was erased; ids are compared to the "
+        "letter. `loyalty customers` lists who there is, `loyalty dead-letters list` what could not be used"
+    )
+
+
+def _customers_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("--tier", metavar="T", help="only who holds this tier")
+    parser.add_argument("--risk", choices=RISK_LEVELS, metavar="L", help=f"only this level: {', '.join(RISK_LEVELS)}")
+
+
+def run_customers(args: Namespace, settings: Settings) -> int:
+    """All customers as of the clock, by value for people."""
+    out = Output.of(args)
+    with CustomersNow(settings) as now:
+        policy = now.policy()
+        if args.tier is not None:
+            _check_tier(args.tier, policy)
+        wanted = (seen for seen in now.everyone() if _wanted(seen, args))
+        if args.json:
+            out.records(wanted)
+            return OK
+        count = _Counted(wanted)
+        best = nlargest(SHOWN, count, key=lambda seen: (seen["value_365d"], seen["customer_id"]))
+        out.table([_row(seen, policy.calendar) for seen in best], empty="no customers", right=_RIGHT)
+        if count.number > SHOWN:
+            out.say(f"{count.number:,} customers; the {SHOWN} of most value are shown, --json lists all")
+        elif best:
+            out.say(f"{count.number:,} customers")
+    return OK
+
+
+def _check_tier(tier: str, policy: Policy) -> None:
+    names = [one.name for one in policy.tiers]
+    if tier not in names:
+        near = get_close_matches(tier, names, 1)
+        hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(names)}"
+        raise UsageError(f"--tier {tier!r} is no tier of the policy {policy.label}; {hint}")
+
+
+def _wanted(seen: Mapping[str, Any], args: Namespace) -> bool:
+    return (args.tier is None or seen["tier"] == args.tier) and (args.risk is None or seen["risk_level"] == args.risk)
+
+
+class _Counted:
+    """Counts what goes through."""
+
+    def __init__(self, inner: Iterator[dict[str, Any]]) -> None:
+        self._inner, self.number = inner, 0
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        for one in self._inner:
+            self.number += 1
+            yield one
+
+
+_RIGHT: Final = ("value 365 d", "margin", "average order", "lifetime value")
+
+
+def _row(seen: Mapping[str, Any], calendar: Calendar) -> dict[str, Any]:
+    currency = seen["currency"]
+    last = seen["last_purchase_at"]
+    return {
+        "customer": seen["customer_id"],
+        "tier": seen["tier"],
+        "value 365 d": money(seen["value_365d"], currency),
+        "purchases": seen["purchases_365d"],
+        "average order": money(seen["average_order"], currency),
+        "categories": seen["categories_365d"],
+        "every (days)": seen["usual_gap_days"],
+        "last purchase": None if last is None else calendar.iso_day(calendar.day_of(last)),
+        "lifetime value": money(seen["lifetime_value"], currency),
+    }
+
+
+def money(minor: int | None, currency: str | None) -> str | None:
+    """Minor units as people write them: 1234567 of USD is 12,345.67."""
+    if minor is None:
+        return None
+    decimals = EXPONENTS.get(currency or "", 0)
+    whole, rest = divmod(abs(minor), 10**decimals)
+    return f"{'-' if minor < 0 else ''}{whole:,}" + (f".{rest:0{decimals}d}" if decimals else "")
+
+
+def _readable(seen: Mapping[str, Any]) -> dict[str, Any]:
+    """For people: what there is, amounts and times as one reads them."""
+    shown: dict[str, Any] = {}
+    for name, value in seen.items():
+        if value is None:
+            continue
+        if name in _TIMES:
+            shown[name] = "never" if value >= _NEVER_MS else utc_iso(value)
+        elif name in _MONEY:
+            shown[name] = f"{money(value, seen['currency'])} {seen['currency']}"
+        else:
+            shown[name] = ", ".join(map(str, value)) if isinstance(value, list) else value
+    return shown
+
+
+# ---- summary
+
+
+def run_summary(args: Namespace, settings: Settings) -> int:
+    """What came of it."""
+    out = Output.of(args)
+    with CustomersNow(settings) as now:
+        policy, clock = now.policy(), now.clock()
+        views = [
+            {"tier": seen["tier"], "value_365d": seen["value_365d"], "lifetime_value": seen["lifetime_value"]}
+            for seen in now.everyone()
+        ]
+    tiers = summary.tiers(views, [tier.name for tier in policy.tiers])
+    top = summary.top_share(seen["value_365d"] for seen in views)
+    with TopicReader(settings.kafka) as reader:
+        moves = summary.moves(reader, clock)
+        held, dead = summary.records(reader), summary.dead_letters(reader)
+    if args.json:
+        out.record({
+            "as_of": clock,
+            "policy": policy.label,
+            "currency": policy.programme.currency,
+            "customers": len(views),
+            "value_365d": sum(seen["value_365d"] for seen in views),
+            "tiers": [line._asdict() for line in tiers],
+            "top_20_percent_value_share": top,
+            "moves": {way: {"number": move.number, "latest": move.latest} for way, move in moves.items()},
+            "records": held,
+            "dead_letters": dead,
+        })  # fmt: skip
+        return OK
+    if not views:
+        out.say("no customers yet: `loyalty import-dataset completejourney`, then `loyalty worker --until-caught-up`")
+        return OK
+    _say_tiers(out, policy, clock, tiers, top)
+    _say_moves(out, policy, moves)
+    _say_records(out, held, dead)
+    return OK
+
+
+def _say_tiers(
+    out: Output, policy: Policy, clock: int | None, tiers: list[summary.TierLine], top: float | None
+) -> None:
+    programme = policy.programme
+    when = "before the first tick" if clock is None else f"at {utc_iso(clock)}"
+    rows = [
+        {
+            "tier": line.tier,
+            "customers": line.customers,
+            "of all": _percent(line.customers_share),
+            f"value 365 d ({programme.currency})": money(line.value_365d, programme.currency),
+            "of all value": _percent(line.value_share),
+        }
+        for line in tiers
+    ]
+    rows.append({
+        "tier": "all",
+        "customers": sum(line.customers for line in tiers),
+        "of all": None,
+        f"value 365 d ({programme.currency})": money(sum(line.value_365d for line in tiers), programme.currency),
+        "of all value": None,
+    })  # fmt: skip
+    out.say()
+    out.table(
+        [{name: "" if value is None else value for name, value in row.items()} for row in rows],
+        title=f"Customers of {policy.label} {when}",
+        right=[name for name in rows[0] if name != "tier"],
+    )
+    if top is not None:
+        out.say(f"\nThe best 20% of the customers brought {_percent(top)} of the value of the last 365 days.")
+
+
+def _say_moves(out: Output, policy: Policy, moves: Mapping[str, summary.Moves]) -> None:
+    calendar = policy.calendar
+    for way, verb in (("UP", "rose"), ("DOWN", "fell")):
+        move = moves[way]
+        latest = ", the latest:" if move.latest else ""
+        out.say(f"\n{move.number:,} {verb} in the last {summary.LATELY_DAYS} days{latest}")
+        for change in move.latest:
+            day = calendar.iso_day(calendar.day_of(change["at"]))
+            step = f"{change['from_tier']} → {change['to_tier']}"
+            out.say(f"  {day}  {change['customer_id']:>6}  {step}: {change['reason']}")
+
+
+def _say_records(out: Output, held: Mapping[str, int], dead: Mapping[str, int]) -> None:
+    told = ", ".join(f"{count:,} {topic}" for topic, count in held.items() if count)
+    out.say(f"\nRecords: {told}.")
+    if dead:
+        kinds = ", ".join(f"{count:,} {error}" for error, count in dead.items())
+        out.say(f"Dead letters: {kinds}; `loyalty dead-letters list` says why.")
+    else:
+        out.say("Dead letters: none.")
+
+
+def _percent(part: float | None) -> str | None:
+    return None if part is None else f"{100 * part:.1f}%"
+
+
+COMMANDS = [
+    Command("customer", "one customer as of now", _customer_arguments, run_customer),
+    Command("customers", "all customers, by tier or risk", _customers_arguments, run_customers),
+    Command("summary", "customers by tier, value shares, who rose and fell", no_arguments, run_summary),
+]

@@ -1,0 +1,120 @@
+"""Customers as of now, for people and programs: the pure view at each partition's clock, nothing written.
+
+What the hash in Redis holds is as of each customer's last review. Here the same function evaluates the state at the
+clock of the partition, under the policy that is in force there (its text is in the topic `policies`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from processors.customer import Customer
+from processors.policy import Policy
+from processors.review import evaluated
+from processors.view import View, from_hash, view
+from schemas import library
+from schemas.topics import CUSTOMER_VALUE
+from sinks.commit import Fence
+from sinks.keys import Keys
+from sinks.lookup import Lookup
+from streams.policies import TopicPolicies
+from streams.settings import LoyaltyError, Settings
+from streams.texts import read_policy
+
+FIELDS: Final[tuple[str, ...]] = tuple(
+    field["name"] for field in library.source(CUSTOMER_VALUE)["fields"] if field["name"] not in ("event_id", "at")
+)
+"""All fields of the view, whatever this release fills in."""
+
+JSON_FIELDS: Final = frozenset({"risk_reasons", "loyalty_signs", "segments", "benefits", "open_reminders"})
+"""Fields that are JSON in the hash and on the topic: lists and objects for whoever asks here."""
+
+
+class CustomersNow:
+    """Reads for one command; a context manager. Raises LoyaltyError where a policy is missing."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._lookup = Lookup(settings.redis, Keys(settings.prefix))
+        self._policies: dict[str, Policy] = {}
+        self._read: Mapping[int, Fence] | None = None
+
+    def __enter__(self) -> CustomersNow:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._lookup.close()
+
+    @property
+    def worked(self) -> bool:
+        """Whether a worker has been here at all."""
+        return self._lookup.partitions > 0
+
+    def one(self, customer_id: str) -> dict[str, Any] | None:
+        """The view of a customer as of the clock; None for an unknown id."""
+        found = self._lookup.customer(customer_id)
+        if found is None:
+            return None
+        partition, customer = found
+        clock, policy = self._at(partition, customer)
+        return whole(view(evaluated(customer, clock, policy), policy))
+
+    def stored(self, customer_id: str) -> dict[str, Any] | None:
+        """The view as its hash has it; None for an unknown id."""
+        held = self._lookup.view(customer_id)
+        return None if held is None else whole(from_hash(dict(held)))
+
+    def everyone(self) -> Iterator[dict[str, Any]]:
+        """The views of all customers as of the clocks, partition by partition."""
+        for partition, customer in self._lookup.customers():
+            clock, policy = self._at(partition, customer)
+            yield whole(view(evaluated(customer, clock, policy), policy))
+
+    def clock(self) -> int | None:
+        """The latest clock of all partitions (ms); None before the first tick."""
+        return max((fence.clock for fence in self._fences.values() if fence.clock is not None), default=None)
+
+    def policy(self) -> Policy:
+        """The policy in force, of the setting where none is yet."""
+        keys = {fence.policy for fence in self._fences.values() if fence.policy}
+        return self._policy(max(keys)) if keys else read_policy(self._settings.policy)
+
+    @property
+    def _fences(self) -> Mapping[int, Fence]:
+        """Read once: all customers of a partition are shown as of one clock."""
+        if self._read is None:
+            self._read = self._lookup.fences()
+        return self._read
+
+    def _at(self, partition: int, customer: Customer) -> tuple[int, Policy]:
+        """The partition's clock (the customer's own time before the first tick) and policy."""
+        fence = self._fences[partition]
+        return customer.now if fence.clock is None else fence.clock, self._policy(fence.policy)
+
+    def _policy(self, key: str) -> Policy:
+        found = self._policies.get(key)
+        if found is None:
+            found = self._policies[key] = self._find(key)
+        return found
+
+    def _find(self, key: str) -> Policy:
+        own = read_policy(self._settings.policy)
+        if not key or own.key == key:
+            return own
+        found = asyncio.run(TopicPolicies(self._settings.kafka, own).find(key))
+        if found is None:
+            raise LoyaltyError(f"the policy in force, {key}, is not on topic policies: set LOYALTY_POLICY to its file")
+        return found
+
+
+def whole(held: View) -> dict[str, Any]:
+    """All fields, absent ones None, JSON texts as what they say. Fields that a newer release wrote are kept."""
+    made: dict[str, Any] = {name: held.get(name) for name in FIELDS}
+    made.update((name, value) for name, value in held.items() if name not in made)
+    for name in JSON_FIELDS:
+        if isinstance(made[name], str):
+            made[name] = json.loads(made[name])
+    return made

@@ -1,0 +1,102 @@
+"""What came of it: customers by tier with their value, the share of the top fifth, who rose and fell lately and why."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from heapq import nlargest
+from typing import Any, Final, NamedTuple
+
+from processors.days import DAY_MS
+from schemas import codec
+from schemas.codec import BadRecord
+from schemas.topics import COMPLAINTS, CONTACTS, CUSTOMERS, DEAD_LETTERS, PURCHASES, TICKS, TIER_CHANGES
+from streams.reading import TopicReader
+
+LATELY_DAYS: Final = 30
+SHOWN: Final = 5
+"""So many risers and fallers are named."""
+
+TOP: Final = 0.2
+
+
+class TierLine(NamedTuple):
+    """One tier. customers_share, value_share: of all, 0 to 1; None where the whole is 0 or less."""
+
+    tier: str
+    customers: int
+    customers_share: float | None
+    value_365d: int
+    value_share: float | None
+
+
+class Moves(NamedTuple):
+    """Changes of tier in the last `LATELY_DAYS` before the clock: how many, and the latest of them."""
+
+    number: int
+    latest: Sequence[Mapping[str, Any]]
+
+
+def tiers(views: Iterable[Mapping[str, Any]], names: Sequence[str]) -> list[TierLine]:
+    """A line for each tier, highest first; `names` lowest first, tiers that the policy no longer has at the end."""
+    count: Counter[str] = Counter()
+    value: Counter[str] = Counter()
+    for seen in views:
+        count[seen["tier"]] += 1
+        value[seen["tier"]] += seen["value_365d"]
+    everybody, all_value = count.total(), value.total()
+    order = [*reversed(names), *sorted(set(count) - set(names))]
+    return [
+        TierLine(name, count[name], share(count[name], everybody), value[name], share(value[name], all_value))
+        for name in order
+    ]
+
+
+def share(part: int, whole: int) -> float | None:
+    """`part` of `whole`; None where that says nothing."""
+    return part / whole if whole > 0 else None
+
+
+def top_share(values: Iterable[int], top: float = TOP) -> float | None:
+    """The share of all value that the `top` share of customers bring, the best of them first; at least one customer."""
+    best = sorted(values, reverse=True)
+    return share(sum(best[: max(1, round(len(best) * top))]), sum(best))
+
+
+def moves(reader: TopicReader, clock: int | None) -> dict[str, Moves]:
+    """By direction, UP and DOWN, the changes of tier lately."""
+    count: Counter[str] = Counter()
+    changes: list[dict[str, Any]] = []
+    since = -1 if clock is None else clock - LATELY_DAYS * DAY_MS
+    for record in reader.stream(TIER_CHANGES, from_beginning=True, until_end=True):
+        try:
+            change = codec.read(TIER_CHANGES, record.value)
+        except BadRecord:
+            continue  # nothing but ours is on this topic
+        if change["at"] > since:
+            count[change["direction"]] += 1
+            changes.append(change)
+    return {
+        direction: Moves(
+            count[direction],
+            nlargest(SHOWN, (one for one in changes if one["direction"] == direction), key=_rank),
+        )
+        for direction in ("UP", "DOWN")
+    }
+
+
+def _rank(change: Mapping[str, Any]) -> tuple[int, int, str]:
+    return change["at"], change["value_365d"], change["event_id"]
+
+
+def records(reader: TopicReader) -> dict[str, int]:
+    """How many records each topic that people ask about holds."""
+    return {topic: reader.count(topic) for topic in (PURCHASES, CONTACTS, COMPLAINTS, CUSTOMERS, TICKS)}
+
+
+def dead_letters(reader: TopicReader) -> dict[str, int]:
+    """Dead letters by error class, most first."""
+    count: Counter[str] = Counter()
+    for record in reader.stream(DEAD_LETTERS, from_beginning=True, until_end=True):
+        count[dict(record.headers).get("dlq.error", b"").decode()] += 1
+    return dict(count.most_common())
