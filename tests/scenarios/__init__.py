@@ -1,0 +1,1 @@
+"""Plain-text scenarios: given, when, then. README.md says the language."""
