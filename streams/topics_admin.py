@@ -15,6 +15,7 @@ from schemas.topics import TOPICS, Topic
 from streams.settings import LoyaltyError, split_address
 
 TIMEOUT_MS = 30_000
+_COORDINATOR_SECONDS = 10
 CHECKED_CONFIG = ("message.timestamp.type", "cleanup.policy", "retention.ms", "max.message.bytes")
 """What `check` compares: each, when wrong, loses data or changes what is decided."""
 
@@ -110,7 +111,24 @@ def create_topics(kafka: str, partitions: int) -> list[str]:
         with contextlib.suppress(TopicAlreadyExistsError):  # somebody else makes them at this moment
             if new:
                 admin.create_topics(list(new.values()), timeout_ms=TIMEOUT_MS, wait_for_metadata=True)
+        _wake_coordinator(admin)
         return [topic.name for topic in missing]
+
+
+def _wake_coordinator(admin: KafkaAdminClient) -> None:
+    """A new cluster makes the topic of group offsets when it is first asked for, and refuses groups until it is there.
+
+    Better here than in the first worker's log. Best effort: a cluster need not let us ask.
+    """
+    deadline = time.monotonic() + _COORDINATOR_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            admin.list_group_offsets(["loyalty"])
+            return
+        except KafkaError as error:
+            if not error.retriable:
+                return
+            time.sleep(0.1)
 
 
 def delete_topics(kafka: str) -> None:

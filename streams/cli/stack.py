@@ -62,15 +62,20 @@ def topics_create(args: Namespace, settings: Settings) -> int:
     out = Output.of(args)
     made = set(create_topics(settings.kafka, settings.partitions))
     found = check_topics(settings.kafka, settings.partitions)
-    out.table(
+    rows = [
         {
             "topic": row.name,
             "partitions": row.partitions,
             "state": "; ".join(row.wrong) or ("created" if row.name in made else "there"),
         }
         for row in found
-    )
-    return FAILED if any(row.wrong for row in found) else OK
+    ]
+    wrong = any(row.wrong for row in found)
+    if out.as_json or wrong:
+        out.table(rows)
+    else:
+        out.say(f"created {', '.join(sorted(made))}" if made else f"all {len(rows)} topics are there")
+    return FAILED if wrong else OK
 
 
 def doctor(args: Namespace, settings: Settings) -> int:
