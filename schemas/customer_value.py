@@ -1,13 +1,15 @@
 """The view as `customer-value` carries it, written straight from the fields of its hash in Redis.
 
 A partition publishes thousands of views a second on the core that also folds, so there is no detour by numbers and
-dictionaries: texts become Avro by one small writer a field, made from the schema. `tests/wire/` compares the bytes with
-what the generic writer makes.
+dictionaries: each text becomes Avro by the writer of its field's type, made from the schema, which remembers what it has
+written (counts, tiers and midnights come again and again). `tests/wire/` compares the bytes with the generic writer's.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from operator import itemgetter
 from struct import pack
 from typing import Any, Final
 
@@ -19,6 +21,9 @@ from schemas.topics import CUSTOMER_VALUE
 
 Writer = Callable[[bytes], bytes]
 """A field's text in the hash to its Avro bytes."""
+
+_REMEMBERED_MAX: Final = 16_384
+"""Texts a type; then it starts afresh. Instants seldom come again and would fill the memory."""
 
 _PIECE_BITS: Final = 14
 _PIECE: Final = (1 << _PIECE_BITS) - 1
@@ -68,29 +73,67 @@ def _enum(symbols: Sequence[str]) -> Writer:
     return lambda text: places[text]
 
 
+class _Remembered(dict[bytes | None, bytes]):
+    """Texts to bytes, by `write`; None, an absent field, to Avro's null."""
+
+    def __init__(self, write: Writer) -> None:
+        self._write = write
+
+    def __missing__(self, text: bytes | None) -> bytes:
+        if len(self) >= _REMEMBERED_MAX:
+            self.clear()
+        made = self[text] = _NULL if text is None else self._write(text)
+        return made
+
+
+_NULL: Final = _number(0)
+_PRESENT: Final = _number(1)
 _PLAIN: Final[Mapping[str, Writer]] = {"string": _string, "long": _long, "double": _double}
 
 
 def _writer(kind: Any) -> Writer:
-    """The writer of a field's type: of a union with null, the branch that is not null."""
-    if isinstance(kind, list):
-        branch = kind[1]
-        write, mark = _writer(branch), _number(1)
-        assert kind[0] == "null", "an optional field names null first"
-        return lambda text: mark + write(text)
     if isinstance(kind, dict):
-        return _enum(kind["symbols"]) if kind["type"] == "enum" else _writer(kind["type"])
+        return _enum(kind["symbols"])
     return _PLAIN[kind]
 
 
-_FIELDS: Final = [
-    (field["name"].encode(), _writer(field["type"]))
-    for field in library.newest(CUSTOMER_VALUE)["fields"]
-    if field["name"] not in ("event_id", "at")
-]
+def _optional(write: Writer) -> Writer:
+    return lambda text: _PRESENT + write(text)
+
+
+def _tables() -> tuple[tuple[bytes, _Remembered], ...]:
+    """Name and table of each field behind event_id and customer_id, but `at`; fields of one type share a table."""
+    shared: dict[str, _Remembered] = {}
+    tables = []
+    for field in library.newest(CUSTOMER_VALUE)["fields"]:
+        kind = field["type"]
+        if field["name"] in ("event_id", "customer_id", "at"):
+            continue
+        if isinstance(kind, list):
+            assert kind[0] == "null", "an optional field names null first"
+            write = _optional(_writer(kind[1]))
+        else:
+            write = _writer(kind)
+        tables.append((field["name"].encode(), shared.setdefault(str(kind), _Remembered(write))))
+    return tuple(tables)
+
+
+_TABLES: Final = _tables()
+_IN_ORDER: Final = tuple(table for _, table in _TABLES)
 _HEADER: Final = framing.header(CUSTOMER_VALUE)
-_NULL: Final = b"\0"
-assert [name for name, _ in _FIELDS[:3]] == [b"customer_id", b"policy", b"as_of"]
+
+
+@lru_cache(maxsize=64)
+def _places(names: tuple[bytes, ...]) -> tuple[Callable[[list[Any]], tuple[Any, ...]], int, int, int | None]:
+    """For hashes with these fields: what puts their texts in Avro's order (absent ones take the last), and where
+    customer_id, as_of and tier are."""
+    at = {name: place for place, name in enumerate(names)}
+    return (
+        itemgetter(*(at.get(name, len(names)) for name, _ in _TABLES)),
+        at[b"customer_id"],
+        at[b"as_of"],
+        at.get(b"tier"),
+    )
 
 
 def encode_view(partition: int, fields: Sequence[bytes]) -> tuple[bytes, Headers]:
@@ -98,17 +141,14 @@ def encode_view(partition: int, fields: Sequence[bytes]) -> tuple[bytes, Headers
 
     The id names customer, instant and content: a late event changes a view without moving its instant.
     """
-    view = dict(zip(fields[::2], fields[1::2], strict=True))
-    get = view.get
-    body = []
-    for name, write in _FIELDS:
-        text = get(name)
-        body.append(_NULL if text is None else write(text))
-    at = view[b"as_of"]
-    content = xxh3_64_intdigest(b"".join(body)) & 0xFFFFFFFF
-    event_id = b"%b:%b:%b:%08x" % (CUSTOMER_VALUE.encode(), view[b"customer_id"], at, content)
-    # `at` stands between customer_id and policy.
-    value = b"".join((_HEADER, _string(event_id), body[0], _long(at), *body[1:]))
-    tier = get(b"tier")
-    head = headers(CUSTOMER_VALUE, partition, event_id.decode(), int(at), tier=None if tier is None else tier.decode())
-    return value, head
+    pick, name_at, as_of_at, tier_at = _places(tuple(fields[::2]))
+    texts: list[Any] = [*fields[1::2], None]
+    body = b"".join([table[text] for table, text in zip(_IN_ORDER, pick(texts), strict=True)])
+    name, at = texts[name_at], texts[as_of_at]
+    event_id = b"%b:%b:%b:%08x" % (_TOPIC, name, at, xxh3_64_intdigest(body) & 0xFFFFFFFF)
+    value = b"".join((_HEADER, _string(event_id), _string(name), _long(at), body))
+    tier = None if tier_at is None else texts[tier_at].decode()
+    return value, headers(CUSTOMER_VALUE, partition, event_id.decode(), int(at), tier=tier)
+
+
+_TOPIC: Final = CUSTOMER_VALUE.encode()

@@ -28,6 +28,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import InvalidProducerEpoch, ProducerFenced
 from msgspec import Struct
 
+from processors.customer import Told
 from schemas.codec import read, write
 from schemas.customer_value import encode_view
 from schemas.partitioner import partition_of
@@ -35,6 +36,7 @@ from schemas.topics import CUSTOMER_VALUE, OUTBOX_POSITIONS
 from sinks.commit import Fence
 from sinks.metrics import Metrics
 from sinks.store import Pending, Store
+from sinks.told import read_told
 
 log = logging.getLogger("loyalty.outbox")
 
@@ -193,6 +195,10 @@ class Publisher:
         self._position = position
         self._task = asyncio.create_task(self._run(), name=f"outbox-{self.partition}")
         self._wake.set()
+
+    async def told(self) -> Mapping[str, Told]:
+        """What each customer of the partition was last told, as published: to recover from OutboxAhead."""
+        return await read_told(self._kafka, self.partition)
 
     def wake(self) -> None:
         """There is something to publish."""
