@@ -43,6 +43,7 @@ class Metrics:
 
     def __init__(self) -> None:
         registry = self.registry = CollectorRegistry(auto_describe=True)
+        self._started = False
 
         def counter(name: str, text: str, *labels: str) -> Counter:
             return Counter(name, text, labels, registry=registry)
@@ -71,10 +72,16 @@ class Metrics:
             "loyalty_due_lateness_seconds", "How far the earliest due review lies behind stream time.", "partition"
         )
         self.stream_time = gauge("loyalty_stream_time_seconds", "Stream time, as Unix time.", "partition")
+        self.stage_seconds = counter(
+            "loyalty_stage_seconds", "Time spent by stage; load and commit include waiting for Redis.", "stage"
+        )
+        self.first_fetch = gauge("loyalty_first_fetch_timestamp_seconds", "When the first record was taken.")
+        self.last_commit = gauge("loyalty_last_commit_timestamp_seconds", "When the last commit was answered.")
 
     def committed(self, commit: Commit, seconds: float, now_s: float) -> None:
         """A commit is in Redis after `seconds`, at Unix time `now_s`."""
         self.commit_seconds.observe(seconds)
+        self.last_commit.set(now_s)
         if commit.records:
             self.commit_records.observe(commit.records)
         if commit.first_at is not None:
@@ -82,6 +89,13 @@ class Metrics:
         if commit.clock is not None:
             self.stream_time.labels(partition=str(commit.partition)).set(commit.clock / 1_000)
         self._counted(commit.counts)
+
+    def took(self, stage: str, seconds: float) -> None:
+        """A stage of a batch took so long. Stages: decode, order, load, fold, commit; publish by its own clock."""
+        if not self._started:
+            self._started = True
+            self.first_fetch.set_to_current_time()
+        self.stage_seconds.labels(stage).inc(seconds)
 
     def _counted(self, counts: Mapping[str, int]) -> None:
         """Counts are `records:<topic>`, `late:<topic>`, `rerouted:<topic>`, `dead_letters:<topic>:<error>` and

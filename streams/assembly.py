@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from aiokafka.errors import KafkaError
 from prometheus_client import CollectorRegistry
 
 from processors.days import DAY_MS
@@ -47,11 +48,18 @@ class Assembly:
         return self._metrics.registry
 
     async def open(self) -> None:
-        """Look whether this Redis is laid out for us. Raises LoyaltyError, StoreUnavailable."""
+        """Look whether this Redis is laid out for us, and write our policy's text where it is looked for.
+
+        Raises LoyaltyError, StoreUnavailable.
+        """
         try:
             await self._store.check_meta(self._settings.partitions, self.policy.programme.name)
         except MetaMismatch as mismatch:
             raise LoyaltyError(str(mismatch)) from mismatch
+        try:
+            await self._policies.announce()
+        except KafkaError as away:
+            raise LoyaltyError(f"the policy cannot be written to Kafka at {self._settings.kafka}: {away!r}") from away
 
     async def writable(self) -> None:
         """Raises what Redis says where it takes no writes."""

@@ -28,6 +28,21 @@ class TopicPolicies:
         self._kafka = kafka
         self._known = {own.key: own}
 
+    async def announce(self) -> None:
+        """Write the own policy's text unless the topic holds it: a later worker under another file must find it.
+
+        Raises KafkaError.
+        """
+        (own,) = self._known.values()
+        if own.key in await self._texts():
+            return
+        producer = AIOKafkaProducer(bootstrap_servers=self._kafka.split(","), acks="all", enable_idempotence=True)
+        await producer.start()
+        try:
+            await publish(producer, own)
+        finally:
+            await producer.stop()
+
     async def find(self, key: str) -> Policy | None:
         """The policy, None where the topic has none of that key. Waits out an outage of Kafka."""
         attempt = 0

@@ -100,7 +100,9 @@ class Runner:
     def deliver(self, topic: str, records: Sequence[KafkaRecord], position: int) -> None:
         """A record set of this partition; never blocks."""
         if self._loop is not None:
+            began = perf_counter()
             self._loop.receive(topic, records, position)
+            self._metrics.took("decode", perf_counter() - began)
             self._news.set()
 
     def wanted(self, topic: str) -> bool:
@@ -129,7 +131,9 @@ class Runner:
         try:
             while not self._stopping:
                 self._news.clear()
+                began = perf_counter()
                 effect = loop.work()
+                self._metrics.took("order", perf_counter() - began)
                 if effect is None:
                     await self._news.wait()
                 else:
@@ -154,10 +158,7 @@ class Runner:
     async def _do(self, loop: PartitionLoop, effect: Effect) -> None:
         match effect:
             case Load():
-                if effect.ids or effect.due_until is not None:
-                    loop.loaded(await self._patiently(lambda: self._store.load(self.partition, effect)))
-                else:
-                    loop.loaded(Loaded({}))
+                await self._load(loop, effect)
             case Commit():
                 await self._commit(loop, effect)
             case AskEnds():
@@ -168,9 +169,19 @@ class Runner:
                     raise PartitionStopped(_no_policy(self.partition, effect.key))
                 loop.policy(policy)
 
+    async def _load(self, loop: PartitionLoop, load: Load) -> None:
+        loaded, began = Loaded({}), perf_counter()
+        if load.ids or load.due_until is not None:
+            loaded = await self._patiently(lambda: self._store.load(self.partition, load))
+        there = perf_counter()
+        self._metrics.took("load", there - began)
+        loop.loaded(loaded)
+        self._metrics.took("fold", perf_counter() - there)
+
     async def _commit(self, loop: PartitionLoop, commit: Commit) -> None:
         began = perf_counter()
         answer = await self._patiently(lambda: self._store.commit(commit))
+        self._metrics.took("commit", perf_counter() - began)
         loop.committed(answer)
         self._metrics.committed(commit, perf_counter() - began, time())
         if commit.outbox or commit.writes:
@@ -205,6 +216,6 @@ class Runner:
 
 def _no_policy(partition: int, key: str) -> str:
     return (
-        f"ticks of partition {partition} name the policy {key}, which the topic policies does not hold: "
-        f"write it there with `loyalty policy publish FILE`, then start the worker again"
+        f"partition {partition} is under the policy {key}, which the topic policies does not hold: start a worker once "
+        f"with LOYALTY_POLICY set to that policy's file, which writes the text there"
     )
