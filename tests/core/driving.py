@@ -76,6 +76,16 @@ class Partition:
         batch.settle(self.clock)
         self.keep(batch.changes())
 
+    def around_is(self, around: tier.Surroundings, policy: Policy) -> None:
+        """A tick has brought another policy or other thresholds: everybody is due once, in slices of one."""
+        self.around, self.policy = around, policy
+        for name in tuple(self.customers):
+            done = False
+            while not done:
+                batch = self.batch([name])
+                done = batch.settle(self.clock, (name,))
+                self.keep(batch.changes())
+
     def batch(self, ids: Iterable[str]) -> Batch:
         known = {name: self.customers.get(name) for name in ids}
         unknown = {name: at for name, at in self.not_before.items() if known.get(name) is None}

@@ -39,11 +39,9 @@ def test_D1_facts_are_the_same_bytes_and_figures_the_oracles_in_any_order_with_r
     expected = Facts(parsed(text))
     for event in events:
         expected.fold(event)
-    figs = {name: value for name, value in expected.view(partition.customers["anna"].now).items()}
-    held = partition.figures("anna")
-    assert {name: getattr(held, name) for name in held.__struct_fields__} == {
-        n: figs[n] for n in held.__struct_fields__
-    }
+    figs, held = expected.view(partition.customers["anna"].now), partition.figures("anna")
+    names = held.__struct_fields__
+    assert {name: getattr(held, name) for name in names} == {name: figs[name] for name in names}
 
 
 @given(policies(), st.data())
