@@ -198,16 +198,20 @@ class Limits:
         lines = []
         if self.late:
             lines.append(
-                f"{self.late:,} rows are older than the horizon of {settings.dedupe_days} days before the clock "
-                f"({utc_iso(self._late_ms)}): the worker will put them on dead-letters as TooLate; "
+                f"{_rows(self.late, 'is', 'are')} older than the horizon of {settings.dedupe_days} days before the "
+                f"clock ({utc_iso(self._late_ms)}): the worker will put them on dead-letters as TooLate; "
                 "history is imported before the first tick"
             )
         if self.ahead:
             lines.append(
-                f"{self.ahead:,} rows lie more than {settings.max_ahead_hours} h ahead of now: the worker will put "
-                "them on dead-letters; check their times, or set LOYALTY_MAX_AHEAD_HOURS for the worker"
+                f"{_rows(self.ahead, 'lies', 'lie')} more than {settings.max_ahead_hours} h ahead of now: the worker "
+                "will put them on dead-letters; check their times, or set LOYALTY_MAX_AHEAD_HOURS for the worker"
             )
         return lines
+
+
+def _rows(number: int, one: str, more: str) -> str:
+    return f"1 row {one}" if number == 1 else f"{number:,} rows {more}"
 
 
 def refuse_past(clock: int | None, until_ms: int) -> None:

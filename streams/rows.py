@@ -66,6 +66,18 @@ def format_of(path: Path) -> str:
     return found
 
 
+def check_readable(path: Path) -> None:
+    """LoyaltyError where there is no such file, or it can't be read: before anything else is asked."""
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path: Path, error: OSError) -> LoyaltyError:
+    return LoyaltyError(f"{path}: {(error.strerror or str(error)).lower()}; name a file that can be read")
+
+
 def read_rows(path: Path, topic: str, file_format: str) -> Iterator[Row | BadRow]:
     """The rows of a file for an input topic, in the file's order. LoyaltyError where the whole file is unusable."""
     try:
@@ -75,7 +87,7 @@ def read_rows(path: Path, topic: str, file_format: str) -> Iterator[Row | BadRow
         with path.open("rb") as file:
             yield from (csv_rows if file_format == "csv" else json_rows)(file, topic, path.name)
     except OSError as error:
-        raise LoyaltyError(f"{path}: {(error.strerror or str(error)).lower()}; name a file that can be read") from None
+        raise _unreadable(path, error) from None
 
 
 # ---- JSON

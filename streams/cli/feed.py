@@ -22,7 +22,7 @@ from streams.cli.output import Output, Progress
 from streams.datasets import NAMES, dataset, mark_of
 from streams.ingest import Done, Every, Feed, Limits, Ticking, TickState
 from streams.reading import TopicReader
-from streams.rows import FORMATS, BadRow, Row, format_of, read_rows
+from streams.rows import FORMATS, BadRow, Row, check_readable, format_of, read_rows
 from streams.settings import LoyaltyError, Settings, UsageError
 from streams.spool import Spool
 from streams.texts import read_policy
@@ -63,6 +63,7 @@ def run_import(args: Namespace, settings: Settings) -> int:
     out = Output.of(args)
     topic = _importable(args.topic)
     file_format = args.format or format_of(args.file)
+    check_readable(args.file)
     if args.tick_every and not args.ticks:
         raise UsageError("--tick-every is about the ticks that --ticks writes: add --ticks, or leave it out")
     policy = read_policy(settings.policy) if args.ticks or args.until_ms is not None else None

@@ -21,6 +21,7 @@ from processors.policy import load_policy
 from schemas import codec, container, topics
 from schemas.errors import BadField
 from streams import fields, ingest, rows
+from streams.cli import main
 from streams.ingest import Every, Limits, Ticking, TickState, tick_times
 from streams.rows import BadRow, Row, csv_rows, json_rows, read_rows
 from streams.settings import LoyaltyError, Settings
@@ -659,3 +660,29 @@ def test_a_batch_that_is_full_is_sent_and_the_next_begun() -> None:
     ]
 
 
+# ---- the command line
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("import", "purchase", "a.csv"), 2, "did you mean purchases?"),
+        (("import", "ticks", "a.csv"), 2, "takes no import"),
+        (("import", "purchases", "a.xlsx"), 1, "the name tells no format"),
+        (("import", "purchases", "none.csv"), 1, "no such file or directory"),
+        (("import", "purchases", "a.csv", "--tick-every", "1d"), 2, "add --ticks"),
+        (("import", "purchases", "a.csv", "--ticks", "--tick-every", "day"), 2, "'day' is no step"),
+        (("import", "purchases", "a.csv", "--until-ms", "-1"), 2, "--until-ms"),
+        (("import-dataset", "cdnow", "--customers", "0"), 2, "must be 1 or more"),
+        (("erase", "x" * 129), 2, "the id has 129 bytes"),
+    ],
+)
+def test_wrong_usage_says_the_way_out(
+    words: tuple[str, ...], code: int, said: str, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str], tmp_path: Path,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.csv").touch()
+    monkeypatch.setenv("LOYALTY_KAFKA", "127.0.0.1:1")  # none of these gets so far
+    assert main(words) == code
+    assert said in capsys.readouterr().err
