@@ -79,6 +79,7 @@ def build_app(settings: Settings, make: Callable[[int], RunnerPort]) -> LoyaltyA
         broker_heartbeat_interval=settings.session_ms / 5_000,
         broker_rebalance_timeout=REBALANCE_TIMEOUT_S,
         broker_request_timeout=max(REQUEST_TIMEOUT_S, settings.session_ms / 1_000 + 5),
+        consumer_group_instance_id=settings.instance or None,
         broker_client_id=f"{settings.group}-worker",
     )
     app.owner = Ownership(make, lambda: app.source)

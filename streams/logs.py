@@ -61,3 +61,4 @@ def set_up(level: str, stream: TextIO | None = None) -> None:
         chatty.handlers.clear()
         chatty.propagate = True
         chatty.setLevel(level if level == "DEBUG" else "WARNING")
+    logging.getLogger("mode.timers").setLevel("ERROR")  # a timer that waits out an outage is no news

@@ -6,14 +6,19 @@ So its loop over batches is done here again, without the dataclass: aborted batc
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
-from aiokafka.consumer.fetcher import PartitionRecords
+from aiokafka import TopicPartition
+from aiokafka.consumer.fetcher import Fetcher, FetchResult, PartitionRecords
 from aiokafka.errors import CorruptRecordException
 from msgspec import Struct
 
 from streams.time_order import KafkaRecord
+
+SET_RECORDS_MIN: Final = 4_000
+"""A record set ends with the batch in which it reaches this many: one is folded in well under a second."""
 
 
 class RecordSet(Struct, frozen=True):
@@ -26,6 +31,44 @@ class RecordSet(Struct, frozen=True):
     start: int
     position: int
     seek: int
+
+
+class Place(Struct):
+    """Where one topic-partition is read: position handed over, number of the seek that put it there."""
+
+    position: int
+    seek: int
+
+
+async def news(fetcher: Fetcher, timeout_s: float) -> None:
+    """Until something is fetched. Raises what the group's coordinator passes to consumers."""
+    waiter = fetcher._create_fetch_waiter()
+    done, _ = await asyncio.wait([waiter], timeout=timeout_s)
+    if done:
+        waiter.result()
+    else:
+        waiter.cancel()
+
+
+def forget(fetcher: Fetcher, tp: TopicPartition) -> None:
+    """The topic-partition may be fetched again."""
+    del fetcher._records[tp]
+    fetcher._notify(fetcher._wait_consume_future)
+
+
+def drained(fetcher: Fetcher, tp: TopicPartition, fetched: FetchResult, place: Place) -> RecordSet | None:
+    """The records of what was fetched, up to the bound; None where the position did not move."""
+    if not fetched.has_more() or not fetched.check_assignment(tp):
+        forget(fetcher, tp)
+        return None
+    parts = fetched._partition_records
+    records = unpack(parts, SET_RECORDS_MIN)
+    fetched._update_position()
+    if not parts._records.has_next():
+        forget(fetcher, tp)
+    if parts.next_fetch_offset == place.position:
+        return None
+    return RecordSet(tp.topic, tp.partition, records, place.position, parts.next_fetch_offset, place.seek)
 
 
 def unpack(parts: PartitionRecords, at_least: int) -> list[KafkaRecord]:

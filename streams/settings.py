@@ -47,6 +47,7 @@ class Settings:
     max_ahead_hours: int
     tick_ms: int
     session_ms: int
+    instance: str
     batch_records: int
     due_slice: int
     cache_customers: int
@@ -75,19 +76,19 @@ class Settings:
     @property
     def metrics_address(self) -> tuple[str, int]:
         """Host and port of `/metrics`."""
-        return split_address(self.metrics)
+        return split_address(self.metrics, 0)
 
     def shown(self) -> dict[str, str]:
         """Variable name to value, fit for anybody's eyes: secrets are masked."""
         return {spec.name: spec.show(getattr(self, spec.field)) for spec in SPECS}
 
 
-def split_address(address: str) -> tuple[str, int]:
-    """`host:port` or `[v6]:port` as a pair. Raises ValueError with what is wrong."""
+def split_address(address: str, least: int = 1) -> tuple[str, int]:
+    """`host:port` or `[v6]:port` as a pair; least: the lowest port, 0 to listen on any. ValueError: what is wrong."""
     host, colon, port = address.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
-    if not colon or not host or not port.isdecimal() or not 0 < int(port) < 65536:
-        raise ValueError("must be host:port with a port of 1..65535")
+    if not colon or not host or not port.isdecimal() or not least <= int(port) < 65536:
+        raise ValueError(f"must be host:port with a port of {least}..65535")
     return host, int(port)
 
 
@@ -113,8 +114,8 @@ def _addresses(raw: str) -> str:
     return ",".join(address.strip() for address in raw.split(","))
 
 
-def _address(raw: str) -> str:
-    split_address(raw)
+def _listening(raw: str) -> str:
+    split_address(raw, 0)
     return raw
 
 
@@ -135,6 +136,10 @@ def _name(raw: str) -> str:
     if not raw or any(not (c.isalnum() or c in "._-") for c in raw):
         raise ValueError("must be letters, digits, dot, dash or underscore: it becomes part of names")
     return raw
+
+
+def _name_or_none(raw: str) -> str:
+    return _name(raw) if raw else raw
 
 
 def _path(raw: str) -> Path:
@@ -242,7 +247,9 @@ SPECS: tuple[Spec, ...] = (
     Spec(field="data_dir", parse=_path, default=".loyalty", help="where the local stack keeps its data"),
     Spec(field="policy", parse=_path, default=str(_SHIPPED_POLICY), help="the policy file: tiers, costs, rules"),
     Spec(field="partitions", parse=_between(1, 10_000), default="12", help="partitions of every input topic"),
-    Spec(field="metrics", parse=_address, default="127.0.0.1:9464", help="where a worker serves /metrics"),
+    Spec(
+        field="metrics", parse=_listening, default="127.0.0.1:9464", help="where a worker serves /metrics; port 0: any"
+    ),
     Spec(field="clock", parse=_one_of("wall", "data"), default="wall", help="who makes the ticks: wall | data"),
     Spec(field="schema_registry_url", parse=_url, default="", help="Confluent-style registry; empty: none"),
     Spec(
@@ -261,6 +268,12 @@ SPECS: tuple[Spec, ...] = (
         parse=_between(1_000, 1_800_000),
         default="10000",
         help="ms without a sign of life after which a worker's partitions go to others",
+    ),
+    Spec(
+        field="instance",
+        parse=_name_or_none,
+        default="",
+        help="a worker's own name in its group: started again under it, it has its partitions back at once",
     ),
     Spec(field="batch_records", parse=_between(1, 100_000), default="1000", help="most records in one commit"),
     Spec(field="due_slice", parse=_between(1, 1_000_000), default="5000", help="most due customers in one commit"),

@@ -19,38 +19,30 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import defaultdict
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any, Final, Protocol, TypeVar, cast
 
 import aiokafka
 from aiokafka import TopicPartition
-from aiokafka.consumer.fetcher import READ_COMMITTED, Fetcher, FetchResult, OffsetResetStrategy
+from aiokafka.consumer.fetcher import Fetcher, FetchResult
 from aiokafka.errors import (
     ConsumerStoppedError,
     KafkaError,
-    LeaderNotAvailableError,
     OffsetOutOfRangeError,
-    for_code,
 )
-from aiokafka.protocol.offset import OffsetRequest
 from aiokafka.structs import OffsetAndMetadata
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
-from msgspec import Struct
 
 from schemas.topics import INPUTS
 from streams.assignor import CoPartitioned
-from streams.partition import PartitionStopped
-from streams.record_sets import RecordSet, unpack
+from streams.offsets import STABLE_ENDS, STARTS, PositionLost, lost_text, offsets
+from streams.record_sets import Place, RecordSet, drained, forget, news
 from streams.together import Together
 
 log = logging.getLogger("loyalty.transport")
 
 T = TypeVar("T")
-
-SET_RECORDS_MIN: Final = 4_000
-"""A record set ends with the batch in which it reaches this many: one is folded in well under a second."""
 
 PARTITION_FETCH_BYTES: Final = 1_048_576
 """Most bytes of one partition in one answer (a larger record still comes, alone). Memory: this times the partitions
@@ -69,13 +61,8 @@ HELD_LOOK_AGAIN_S: Final = 0.004
 
 FETCH_TIMEOUT_S: Final = 1.0
 
-ENDS_CONNECTION: Final = cast(Any, "ends")
-"""A connection of its own for asking ends: a broker answers one connection in order, so a question behind a held fetch
-would wait for it, and with it every tick."""
-
-
-class PositionLost(PartitionStopped):
-    """The log no longer holds the position to read from; the text says where and the way out."""
+END_RETURNS_S: Final = 5.0
+"""So long a fence may lie past a log's end before it counts as lost: a broker that was killed finds its end again."""
 
 
 class Owner(Protocol):
@@ -87,13 +74,6 @@ class Owner(Protocol):
     def mirror(self) -> Mapping[tuple[str, int], int]: ...
 
 
-class _Place(Struct):
-    """Where one topic-partition is read: position handed over, number of the seek that put it there."""
-
-    position: int
-    seek: int
-
-
 class RecordSetThread(driver.AIOKafkaConsumerThread):
     """The consumer's thread. Public coroutines are called from the main loop, underscored ones run in the thread."""
 
@@ -101,7 +81,7 @@ class RecordSetThread(driver.AIOKafkaConsumerThread):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._places: dict[TopicPartition, _Place] = {}
+        self._places: dict[TopicPartition, Place] = {}
         self._seeks = 0
 
     def _create_worker_consumer(self, transport: driver.Transport) -> aiokafka.AIOKafkaConsumer:
@@ -160,7 +140,7 @@ class RecordSetThread(driver.AIOKafkaConsumerThread):
                 if found or left <= 0:
                     fetcher._fetch_max_wait_ms = BUSY_WAIT_MS if found else IDLE_WAIT_MS
                     return found
-                await _news(fetcher, min(left, HELD_LOOK_AGAIN_S) if held else left)
+                await news(fetcher, min(left, HELD_LOOK_AGAIN_S) if held else left)
 
     def _take(
         self, fetcher: Fetcher, wanted: Callable[[TopicPartition], bool]
@@ -179,18 +159,18 @@ class RecordSetThread(driver.AIOKafkaConsumerThread):
                 continue
             fetched = fetcher._records[tp]
             if type(fetched) is not FetchResult:
-                _forget(fetcher, tp)
+                forget(fetcher, tp)
                 found.append((tp.partition, self._lost(tp, place, fetched._error)))
                 continue
-            record_set = _drained(fetcher, tp, fetched, place)
+            record_set = drained(fetcher, tp, fetched, place)
             if record_set is not None:
                 place.position = record_set.position
                 found.append(record_set)
         return found, held
 
-    def _lost(self, tp: TopicPartition, place: _Place, error: Exception) -> Exception:
+    def _lost(self, tp: TopicPartition, place: Place, error: Exception) -> Exception:
         if isinstance(error, OffsetOutOfRangeError):
-            return PositionLost(_lost_text(tp, place.position, None, None))
+            return PositionLost(lost_text(tp, place.position, None, None))
         return error
 
     # -- positions
@@ -210,51 +190,28 @@ class RecordSetThread(driver.AIOKafkaConsumerThread):
 
     async def _seek_fence(self, partition: int, fence: Mapping[str, int]) -> tuple[int, dict[str, int]]:
         tps = [TopicPartition(topic, partition) for topic in INPUTS]
-        starts = await self._offsets(tps, OffsetResetStrategy.EARLIEST)
-        ends = await self._offsets(tps, OffsetResetStrategy.LATEST)
+        client = self._ensure_consumer()._client
+        starts, ends = await offsets(client, tps, STARTS), await offsets(client, tps, STABLE_ENDS)
+        give_up = self.thread_loop.time() + END_RETURNS_S
+        while any(fence.get(tp.topic, 0) > ends[tp] for tp in tps) and self.thread_loop.time() < give_up:
+            await asyncio.sleep(0.1)
+            ends = await offsets(client, tps, STABLE_ENDS)
         positions = {tp: fence.get(tp.topic, starts[tp]) for tp in tps}
         for tp, position in positions.items():
             if not starts[tp] <= position <= ends[tp]:
-                raise PositionLost(_lost_text(tp, position, starts[tp], ends[tp]))
+                raise PositionLost(lost_text(tp, position, starts[tp], ends[tp]))
         fetcher = self._ensure_consumer()._fetcher
         self._seeks += 1
         for tp, position in positions.items():
             fetcher.seek_to(tp, position)
-            self._places[tp] = _Place(position, self._seeks)
+            self._places[tp] = Place(position, self._seeks)
         return self._seeks, {tp.topic: position for tp, position in positions.items()}
 
     async def stable_ends(self, partitions: Iterable[int]) -> dict[tuple[str, int], int]:
         """The last stable offset, asked for now, of each input topic of the partitions; one request a broker."""
         tps = [TopicPartition(topic, partition) for partition in partitions for topic in INPUTS]
-        ends = await self.in_thread(self._offsets(tps, OffsetResetStrategy.LATEST))
+        ends = await self.in_thread(offsets(self._ensure_consumer()._client, tps, STABLE_ENDS))
         return {(tp.topic, tp.partition): end for tp, end in ends.items()}
-
-    async def _offsets(self, tps: Sequence[TopicPartition], which: int) -> dict[TopicPartition, int]:
-        """Start or last stable offset of each. Raises KafkaError, where metadata is stale after asking for news."""
-        client = self._ensure_consumer()._client
-        await client._maybe_wait_metadata()
-        by_node: dict[int, dict[str, list[tuple[int, int]]]] = defaultdict(lambda: defaultdict(list))
-        for tp in tps:
-            node = client.cluster.leader_for_partition(tp)
-            if node is None or node == -1:
-                client.force_metadata_update()
-                raise LeaderNotAvailableError(tp)
-            by_node[node][tp.topic].append((tp.partition, which))
-        answers = await asyncio.gather(
-            *(
-                client.send(node, OffsetRequest(-1, READ_COMMITTED, list(topics.items())), group=ENDS_CONNECTION)
-                for node, topics in by_node.items()
-            )
-        )
-        offsets: dict[TopicPartition, int] = {}
-        for answer in answers:
-            for topic, told in answer.topics:
-                for partition, code, _, offset in told:
-                    if code:
-                        client.force_metadata_update()
-                        raise for_code(code)(TopicPartition(topic, partition))
-                    offsets[TopicPartition(topic, partition)] = offset
-        return offsets
 
     def known_end(self, topic: str, partition: int) -> int | None:
         """The last stable offset as the last fetch told it; None before the first. Thread-safe: it only looks."""
@@ -282,51 +239,6 @@ class RecordSetThread(driver.AIOKafkaConsumerThread):
             if TopicPartition(*place) in subscription.assignment.tps
         }
         await consumer._coordinator.commit_offsets(subscription.assignment, mine)
-
-
-async def _news(fetcher: Fetcher, timeout_s: float) -> None:
-    """Until something is fetched. Raises what the group's coordinator passes to consumers."""
-    waiter = fetcher._create_fetch_waiter()
-    done, _ = await asyncio.wait([waiter], timeout=timeout_s)
-    if done:
-        waiter.result()
-    else:
-        waiter.cancel()
-
-
-def _forget(fetcher: Fetcher, tp: TopicPartition) -> None:
-    """The topic-partition may be fetched again."""
-    del fetcher._records[tp]
-    fetcher._notify(fetcher._wait_consume_future)
-
-
-def _drained(fetcher: Fetcher, tp: TopicPartition, fetched: FetchResult, place: _Place) -> RecordSet | None:
-    """The records of what was fetched, up to the bound; None where the position did not move."""
-    if not fetched.has_more() or not fetched.check_assignment(tp):
-        _forget(fetcher, tp)
-        return None
-    parts = fetched._partition_records
-    records = unpack(parts, SET_RECORDS_MIN)
-    fetched._update_position()
-    if not parts._records.has_next():
-        _forget(fetcher, tp)
-    if parts.next_fetch_offset == place.position:
-        return None
-    return RecordSet(tp.topic, tp.partition, records, place.position, parts.next_fetch_offset, place.seek)
-
-
-def _lost_text(tp: TopicPartition, position: int, start: int | None, end: int | None) -> str:
-    where = f"{tp.topic}[{tp.partition}]"
-    if start is None or end is None:
-        return f"{where}: position {position} is out of the log's range: {_WAY_OUT}"
-    if position < start:
-        return f"{where}: the fence is at {position}, the log starts at {start}: {start - position:,} gone; {_WAY_OUT}"
-    return f"{where}: the fence is at {position}, the log ends at {end}: the topic was made anew or cut; {_WAY_OUT}"
-
-
-_WAY_OUT: Final = (
-    "nothing is skipped silently; restore the topic, or begin anew on what is there with another LOYALTY_PREFIX"
-)
 
 
 class RecordSetConsumer(driver.Consumer):
