@@ -1,0 +1,194 @@
+"""What must hold when all is quiet: against an undisturbed run of the same shop, and against the shop's own book."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from typing import Any
+
+from msgspec.structs import replace
+
+from processors.customer import Customer, Told
+from processors.view import from_hash, view
+from schemas import state
+from schemas.codec import read
+from schemas.topics import CUSTOMER_VALUE, DEAD_LETTERS, TIER_CHANGES, TOLD
+from sinks.store import view_texts
+from tests.simulation.publisher import last_position
+from tests.simulation.shop import HORIZON
+from tests.simulation.world import World
+
+Change = tuple[str, bytes]
+
+
+def judge(world: World, undisturbed: World) -> None:
+    """Raises AssertionError, which says what does not hold."""
+    _at_rest(world)
+    _due(world)
+    _states(world, undisturbed)
+    _changes(world, undisturbed)
+    _told(world)
+    _values(world)
+    _dead_letters(world, undisturbed)
+    _counters(world, undisturbed)
+    _sales(world)
+
+
+def customers(world: World) -> dict[str, Customer]:
+    """All customers of all partitions."""
+    return {
+        name: state.decode(blob) for part in world.store.partitions.values() for name, blob in part.states.items()
+    }
+
+
+def changes_of(world: World) -> dict[str, list[Change]]:
+    """What a read_committed reader of tier-changes sees: customer to (id, bytes), in order."""
+    told: dict[str, list[Change]] = defaultdict(list)
+    for record in world.kafka.read_committed(TIER_CHANGES):
+        assert record.key is not None
+        told[record.key.decode()].append((dict(record.headers)["ce_id"].decode(), record.value))
+    return told
+
+
+def _at_rest(world: World) -> None:
+    for partition, held in world.store.partitions.items():
+        assert not held.outbox and not held.values, f"p{partition}: the outbox is not empty at rest"
+        fence, position = world.store.fence(partition), last_position(world.kafka, partition)
+        if position is not None:
+            assert position["seq"] <= fence.seq, f"p{partition}: published beyond the fence"
+
+
+def _due(world: World) -> None:
+    for partition, held in world.store.partitions.items():
+        clock = world.store.fence(partition).clock
+        due = {name: state.decode(blob).next_review for name, blob in held.states.items()}
+        assert held.due == due, f"p{partition}: not exactly one due entry, at next_review, for each customer"
+        assert held.views.keys() == due.keys()
+        early = [name for name, at in due.items() if clock is not None and at <= clock]
+        assert not early, f"p{partition}: still due at the clock: {early}"
+
+
+def _plain(customer: Customer, world: World) -> Customer:
+    """Without what depends on when somebody looked: after a recovery `now` is the recovery's."""
+    clock = max(tick.clock or 0 for tick in map(world.store.fence, world.store.partitions))
+    plain = state.canonical(customer, clock, HORIZON, world.shop.policy.calendar)
+    return replace(plain, now=0) if world.rewound else plain
+
+
+def _states(world: World, undisturbed: World) -> None:
+    found, wanted = customers(world), customers(undisturbed)
+    assert found.keys() == wanted.keys(), f"other customers: {found.keys() ^ wanted.keys()}"
+    assert not found.keys() & world.shop.gone, "an erased customer is there"
+    settled = world.shop.settled
+    for name, customer in found.items():
+        one, other = _plain(customer, world), _plain(wanted[name], world)
+        if name in settled:
+            assert state.encode(one) == state.encode(other), f"{name}: {_differ(one, other)}"
+            assert customer.told == wanted[name].told
+        else:
+            blank = {"told": Told(""), "now": 0, "next_review": 0, "context": ""}
+            one, other = replace(one, **blank), replace(other, **blank)
+            assert state.encode(one) == state.encode(other), f"facts of {name}: {_differ(one.history, other.history)}"
+
+
+def _differ(one: Any, other: Any) -> dict[str, tuple[Any, Any]]:
+    return {
+        name: (getattr(one, name), getattr(other, name))
+        for name in one.__struct_fields__
+        if getattr(one, name) != getattr(other, name)
+    }
+
+
+def _changes(world: World, undisturbed: World) -> None:
+    found, wanted = changes_of(world), changes_of(undisturbed)
+    states = customers(world)
+    for name in found.keys() | wanted.keys():
+        ids = [event_id for event_id, _ in found[name]]
+        assert len(ids) == len(set(ids)), f"{name}: told twice: {[i for i, n in Counter(ids).items() if n > 1]}"
+        if name in world.shop.settled:
+            assert found[name] == wanted[name], f"{name}: told {ids}, undisturbed {[i for i, _ in wanted[name]]}"
+        elif name in states:
+            _chain(name, states[name], [read(TIER_CHANGES, value) for _, value in found[name]])
+
+
+def _chain(name: str, customer: Customer, told: list[dict[str, Any]]) -> None:
+    """Each change begins where the one before ended, and the last one is what holds."""
+    tier, at = "member", -1
+    for change in told:
+        assert change["from_tier"] == tier, f"{name}: told to leave {change['from_tier']}, was in {tier}"
+        assert change["at"] >= at, f"{name}: told of {change['at']} after {at}"
+        tier, at = change["to_tier"], change["at"]
+    assert tier == customer.told.tier, f"{name}: last told {tier}, is in {customer.told.tier}"
+
+
+def _told(world: World) -> None:
+    """The topic `told` holds what each customer was last told; who was never told anything is not in it."""
+    last: dict[str, Told | None] = {}
+    for record in world.kafka.read_committed(TOLD):
+        assert record.key is not None
+        fields = None if record.value is None else read(TOLD, record.value)
+        told = None if fields is None else Told(fields["tier"], fields["tier_since"], fields["below_since"])
+        last[record.key.decode()] = told
+    for name, customer in customers(world).items():
+        assert (last.get(name) or Told("member")) == customer.told, f"{name}: {last.get(name)} against {customer.told}"
+    gone = [name for name, told in last.items() if told is not None and name not in customers(world)]
+    assert not gone, f"told of people who are not there: {gone}"
+
+
+def _values(world: World) -> None:
+    """The last customer-value of each customer is the view in the hash, which is the view of the state."""
+    last = {record.key: record.value for record in world.kafka.read_committed(CUSTOMER_VALUE)}
+    views = {name: fields for held in world.store.partitions.values() for name, fields in held.views.items()}
+    published = {
+        key.decode(): {name.decode(): text.decode() for name, text in fields.items()}
+        for key, fields in last.items()
+        if key is not None and fields is not None
+    }
+    assert published == views, f"customer-value is not the view: {published.keys() ^ views.keys()}"
+    policies = {policy.label: policy for policy in world.shop.policies.values()}
+    for name, customer in customers(world).items():
+        policy = policies[str(from_hash(views[name])["policy"])]
+        made = view(customer, policy)
+        texts = {k: t for k, t in zip(made, view_texts(made), strict=True) if t is not None}
+        assert texts == views[name], f"{name}: the view is not that of the state"
+
+
+def _dead_letters(world: World, undisturbed: World) -> None:
+    found = Counter(_letter(record.headers) for record in world.kafka.read_committed(DEAD_LETTERS))
+    twice = [letter for letter, n in found.items() if n > 1]
+    assert not twice, f"dead letters twice: {twice}"
+    wanted = Counter((row.topic, row.partition, row.dead) for row in world.shop.rows if row.dead and row.kind == "record")
+    assert Counter((topic, p, error) for topic, p, _, error in found) == wanted, f"{found} against the book's {wanted}"
+    if not world.shop.live:
+        assert _letters(world) == _letters(undisturbed), "dead letters differ from the undisturbed run's"
+
+
+def _letter(headers: Any) -> tuple[str, int, int, str]:
+    told = {name: value.decode() for name, value in headers}
+    return told["dlq.topic"], int(told["dlq.partition"]), int(told["dlq.offset"]), told["dlq.error"]
+
+
+def _letters(world: World) -> Counter[Any]:
+    return Counter((record.key, record.value, record.headers) for record in world.kafka.read_committed(DEAD_LETTERS))
+
+
+def _counters(world: World, undisturbed: World) -> None:
+    for partition, held in world.store.partitions.items():
+        tiers = Counter(f"customers:{state.decode(blob).told.tier}" for blob in held.states.values())
+        counted = {name: n for name, n in held.kpi.items() if name.startswith("customers:") and n}
+        if not world.rewound:
+            assert counted == tiers, f"p{partition}: counted {counted}, there are {tiers}"
+            once = ("rerouted:", "dead_letters:")
+            other = undisturbed.store.partitions[partition].kpi
+            for name in held.kpi.keys() | other.keys():
+                if name.startswith(once):
+                    assert held.kpi[name] == other[name], f"p{partition}: {name} {held.kpi[name]}, once is {other[name]}"
+
+
+def _sales(world: World) -> None:
+    """Each sale of the shop's book is folded once: found by its number, though it came late, twice or astray."""
+    states = customers(world)
+    for name, sales in world.shop.sales.items():
+        if name in world.shop.erased | world.shop.gone:
+            continue
+        history = states[name].history
+        assert history.lifetime_purchases == len(sales), f"{name}: {history.lifetime_purchases} of {len(sales)} sales"
