@@ -36,7 +36,8 @@ simulate: dev  ## seeded crash simulations; SEED=417 runs one, SEEDS=10000 runs 
 	SEED=$(SEED) SEEDS=$(SEEDS) $(BIN)/python -m pytest tests/simulation $(PYTEST_ARGS)
 
 down:  ## stop the local servers; the data stays
-	@if [ -x $(BIN)/loyalty ]; then $(BIN)/loyalty stack down; fi
+	@if [ -x $(BIN)/loyalty ]; then $(BIN)/loyalty stack down; \
+	elif ls .loyalty/run/*.pid >/dev/null 2>&1; then echo 'servers may run, and .venv is not there: make install down' >&2; exit 1; fi
 
 clean: down  ## stop the servers and remove all that was made here (.venv, data, caches)
 	@rm -rf .venv .loyalty build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage

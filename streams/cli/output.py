@@ -189,11 +189,13 @@ def _lines(label: str, total: int | None, err: TextIO) -> Iterator[Progress]:
 
     class Lines:
         done = 0
+        shown = 0
         told = ""
 
         def advance(self, steps: int = 1) -> None:
             before, self.done = self.done, self.done + steps
             if self.done // every > before // every:
+                self.shown = self.done
                 of = f" of {total:,}" if total else ""
                 print(f"{label}: {self.done:,}{of} {self.told}".rstrip(), file=err, flush=True)
 
@@ -202,5 +204,5 @@ def _lines(label: str, total: int | None, err: TextIO) -> Iterator[Progress]:
 
     lines = Lines()
     yield lines
-    if lines.done % every or not lines.done:
+    if lines.shown < lines.done or not lines.done:
         print(f"{label}: {lines.done:,} done", file=err, flush=True)
