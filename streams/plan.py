@@ -12,7 +12,7 @@ from typing import Final
 from msgspec import Struct
 
 from processors.days import DAY_MS
-from processors.events import Dated, Erase, Event, Misplaced, Tick
+from processors.events import Dated, Erase, Misplaced, Purchase, Tick
 from processors.policy import Policy
 from schemas.codec import decode
 from schemas.errors import BadRecord
@@ -63,17 +63,15 @@ def item_of(topic: str, record: KafkaRecord, max_ahead_ms: int) -> Item:
         event = decode(topic, record.value, record.key)
     except BadRecord as bad:
         return Item(topic, 0, bad, record)
-    at = _turn(event, record)
-    recorded_at = event.recorded_at if isinstance(event, Misplaced) else record.timestamp
-    return Item(topic, at, event, record, at > recorded_at + max_ahead_ms and not isinstance(event, Tick))
-
-
-def _turn(event: Event, record: KafkaRecord) -> int:
-    if isinstance(event, Misplaced):
-        return _turn(event.event, record)
-    if isinstance(event, Erase):
-        return record.timestamp
-    return event.at if isinstance(event, Tick) else event.occurred_at
+    if type(event) is Purchase:  # nearly all of them
+        at = event.occurred_at
+        return Item(topic, at, event, record, at > record.timestamp + max_ahead_ms)
+    if isinstance(event, Tick):
+        return Item(topic, event.at, event, record)
+    own, recorded_at = (event.event, event.recorded_at) if isinstance(event, Misplaced) else (event, record.timestamp)
+    if isinstance(own, Erase):
+        return Item(topic, record.timestamp, event, record)
+    return Item(topic, own.occurred_at, event, record, own.occurred_at > recorded_at + max_ahead_ms)
 
 
 class Planner(Struct, frozen=True):
