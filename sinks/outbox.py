@@ -35,7 +35,7 @@ from schemas.partitioner import partition_of
 from schemas.topics import CUSTOMER_VALUE, OUTBOX_POSITIONS
 from sinks.commit import Fence
 from sinks.metrics import Metrics
-from sinks.store import Pending, Store
+from sinks.store import Pending, Store, StoreUnavailable
 from sinks.told import read_told
 
 log = logging.getLogger("loyalty.outbox")
@@ -180,19 +180,17 @@ class Publisher:
         self._count = metrics.outputs.labels
         self._pace = Pace() if pace is None else pace
         self._wake, self._hurry = asyncio.Event(), asyncio.Event()
-        self._stopping = False
+        self._stopping = self._unconfirmed = False
         self._producer: AIOKafkaProducer | None = None
-        self._position = Position(partition=partition)
+        self._position, self._epoch = Position(partition=partition), 0
         self._task: asyncio.Task[None] | None = None
 
     # -- what the runner says
 
     async def start(self, fence: Fence) -> None:
-        """Begin to publish. Raises OutboxAhead where Kafka has more than Redis knows of; KafkaError where it is away."""
-        position = await read_position(self._kafka, self.partition)
-        if position.seq > fence.seq:
-            raise OutboxAhead(position, fence)
-        self._position = position
+        """Begin to publish, as the owner under the epoch of `fence`. Raises OutboxAhead where Kafka has more than Redis knows of; KafkaError where it is away."""
+        self._epoch = fence.epoch
+        self._producer = await self._open()
         self._task = asyncio.create_task(self._run(), name=f"outbox-{self.partition}")
         self._wake.set()
 
@@ -205,12 +203,13 @@ class Publisher:
         self._wake.set()
 
     async def drained(self) -> bool:
-        """Whether all is published. Asking makes it hurry."""
+        """Whether all is published and every reader of `read_committed` finds it. Asking makes it hurry."""
         entries, views = await self._store.outbox_size(self.partition)
-        if entries or views:
+        done = not entries and not views and not self._unconfirmed
+        if not done:
             self._hurry.set()
             self._wake.set()
-        return not entries and not views
+        return done
 
     async def drain(self) -> None:
         """Wait until all is published, without regard for the fold."""
@@ -241,10 +240,10 @@ class Publisher:
                 await self._pace.turn(self._hurry)
                 if not self._stopping and await self._publish():
                     failures = 0
-            except (ProducerFenced, InvalidProducerEpoch):
-                log.info("partition %d is published by another worker now", self.partition)
-                return
             except Exception as error:
+                if isinstance(error, ProducerFenced | InvalidProducerEpoch) and await self._lost():
+                    log.info("partition %d is published by another worker now", self.partition)
+                    return
                 # Whatever it is: the outbox keeps everything, and a fresh producer begins where Kafka says we are.
                 pause = _RETRY_S[min(failures, len(_RETRY_S) - 1)]
                 log.warning("outputs of partition %d wait %g s: %r", self.partition, pause, error)
@@ -252,6 +251,13 @@ class Publisher:
                 await self._close()
                 await self._rest(pause)
                 self._wake.set()
+
+    async def _lost(self) -> bool:
+        """Whether the partition has another owner. Kafka alone can't tell: a transaction that timed out is fenced, too."""
+        try:
+            return (await self._store.fence(self.partition)).epoch != self._epoch
+        except StoreUnavailable:
+            return False
 
     async def _rest(self, pause: float) -> None:
         give_up = time.monotonic() + pause
@@ -263,12 +269,15 @@ class Publisher:
         pending = await self._store.pending(self.partition, self._position.entry, ENTRIES_MAX, VIEWS_MAX)
         if not pending.entries and not pending.views:
             self._entries_left.set(0)
+            if self._hurry.is_set() and self._unconfirmed:
+                await self._close()
+                self._producer = await self._open()
             self._hurry.clear()
             return True
         producer = self._producer
         if producer is None:
-            producer = self._producer = await self._open()
-            self._wake.set()  # what was pending may have been published by the owner before
+            self._producer = await self._open()
+            self._wake.set()  # what was pending may have been published before
             return False
         position = after(self._position, pending)
         began = time.perf_counter()
@@ -297,14 +306,17 @@ class Publisher:
         )
         try:
             await producer.start()
-            # Only now: the owner before can no longer commit.
+            # Only now: the owner before can no longer commit, and what was committed is there to be read.
             position = await read_position(self._kafka, self.partition)
+            fence = await self._store.fence(self.partition)
+            if position.seq > fence.seq:
+                raise OutboxAhead(position, fence)
             await self._store.published(self.partition, position.entry, position.views_seq)
         except BaseException:
             with contextlib.suppress(Exception):
                 await producer.stop()
             raise
-        self._position = position
+        self._position, self._unconfirmed = position, False
         return producer
 
     async def _close(self) -> None:
@@ -328,6 +340,7 @@ class Publisher:
         await producer.begin_transaction()
         try:
             await batches.send()
+            self._unconfirmed = True  # the broker answers a commit before it has written the markers that readers await
             await producer.commit_transaction()
         except BaseException:
             with contextlib.suppress(Exception):
@@ -375,5 +388,6 @@ class _Batches:
         for topic, to, batch in (*self._full, *((*place, batch) for place, batch in self._filling.items())):
             batch.close()
             waiting.append(await self._producer.send_batch(batch, topic, partition=to))
-        for delivered in waiting:
-            await delivered
+        failed = [end for end in await asyncio.gather(*waiting, return_exceptions=True) if isinstance(end, Exception)]
+        if failed:
+            raise failed[0]
