@@ -20,6 +20,7 @@ from streams.settings import LoyaltyError
 PATIENCE_S: Final = 30.0
 """So long Kafka may give nothing while an end is not reached; then the command ends instead of hanging."""
 
+_BOOTSTRAP_MS = 5_000
 _POLL_MS = 200
 
 
@@ -31,6 +32,7 @@ class TopicReader:
         try:
             self._consumer: Any = KafkaConsumer(
                 bootstrap_servers=kafka.split(","),
+                bootstrap_timeout_ms=_BOOTSTRAP_MS,
                 isolation_level="read_committed",
                 group_id=None,
                 enable_auto_commit=False,

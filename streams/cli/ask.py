@@ -144,7 +144,7 @@ def _readable(seen: Mapping[str, Any]) -> dict[str, Any]:
     """For people: what there is, amounts and times as one reads them."""
     shown: dict[str, Any] = {}
     for name, value in seen.items():
-        if value is None:
+        if value is None or value == []:
             continue
         if name in _TIMES:
             shown[name] = "never" if value >= _NEVER_MS else utc_iso(value)

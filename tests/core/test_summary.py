@@ -1,0 +1,112 @@
+"""What the summary and the tables say, without servers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from processors.days import DAY_MS
+from schemas import codec, topics
+from streams import summary
+from streams.cli.ask import money
+from streams.customers_now import FIELDS, JSON_FIELDS, whole
+
+
+def seen(tier: str, value: int) -> dict[str, Any]:
+    return {"tier": tier, "value_365d": value}
+
+
+def test_tiers_are_told_highest_first_and_those_of_nobody_too() -> None:
+    lines = summary.tiers([seen("gold", 60), seen("member", 10), seen("gold", 30)], ["member", "silver", "gold"])
+    assert [(line.tier, line.customers, line.value_365d) for line in lines] == [
+        ("gold", 2, 90), ("silver", 0, 0), ("member", 1, 10),
+    ]  # fmt: skip
+    assert lines[0].value_share == pytest.approx(0.9)
+    assert lines[2].customers_share == pytest.approx(1 / 3)
+
+
+def test_a_tier_that_the_policy_has_no_longer_is_told_at_the_end() -> None:
+    assert [line.tier for line in summary.tiers([seen("old", 5)], ["member"])] == ["member", "old"]
+
+
+def test_shares_of_nothing_say_nothing() -> None:
+    assert [line.value_share for line in summary.tiers([seen("a", 5), seen("b", -5)], ["a", "b"])] == [None, None]
+    assert summary.top_share([]) is None
+    assert summary.top_share([0, 0]) is None
+
+
+def test_the_best_fifth_is_at_least_one_customer() -> None:
+    assert summary.top_share([30, 70]) == pytest.approx(0.7)
+    assert summary.top_share([10, 1, 1, 1, 1, 1, 1, 1, 1, 2]) == pytest.approx(12 / 20)
+
+
+@given(st.lists(st.integers(0, 1_000), min_size=1, max_size=60))
+def test_the_best_fifth_brings_at_least_a_fifth(values: list[int]) -> None:
+    share = summary.top_share(values)
+    if sum(values):
+        assert share is not None
+        assert max(values) / sum(values) <= share <= 1 or len(values) > 7
+        assert share >= max(1, round(len(values) * 0.2)) / len(values) - 1e-9
+    else:
+        assert share is None
+
+
+class Changes:
+    """A reader of `tier-changes`."""
+
+    def __init__(self, *changes: tuple[int, str]) -> None:
+        self._records = [self._record(at, way, place) for place, (at, way) in enumerate(changes)]
+
+    def _record(self, at: int, way: str, place: int) -> Any:
+        class Record:
+            value = codec.write(topics.TIER_CHANGES, {
+                "event_id": f"t{place}", "customer_id": f"c{place}", "at": at, "policy": "p@1", "from_tier": "a",
+                "to_tier": "b", "direction": way, "reason": "why", "value_365d": 1, "currency": "USD",
+            })  # fmt: skip
+
+        return Record
+
+    def stream(self, topic: str, *, from_beginning: bool, until_end: bool) -> Any:
+        assert (topic, from_beginning, until_end) == (topics.TIER_CHANGES, True, True)
+        return iter(self._records)
+
+
+def test_moves_of_the_last_thirty_days_are_counted_and_the_latest_named() -> None:
+    clock = 1_000 * DAY_MS
+    changes = Changes(
+        *((clock - day * DAY_MS, "UP") for day in range(60)), (clock, "DOWN"), (clock - 30 * DAY_MS, "DOWN")
+    )
+    moves = summary.moves(changes, clock)  # type: ignore[arg-type]
+    assert moves["UP"].number == 30
+    assert [change["at"] for change in moves["UP"].latest] == [clock - day * DAY_MS for day in range(summary.SHOWN)]
+    assert (moves["DOWN"].number, len(moves["DOWN"].latest)) == (1, 1)
+
+
+def test_before_the_first_tick_all_moves_count() -> None:
+    assert summary.moves(Changes((0, "UP"), (5, "UP")), None)["UP"].number == 2  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("minor", "currency", "text"),
+    [
+        (1_234_567, "USD", "12,345.67"),
+        (-5, "USD", "-0.05"),
+        (0, "USD", "0.00"),
+        (1_234, "JPY", "1,234"),
+        (1_234, "KWD", "1.234"),
+        (None, "USD", None),
+    ],
+)
+def test_money_is_written_with_its_currencys_decimals(minor: int | None, currency: str, text: str | None) -> None:
+    assert money(minor, currency) == text
+
+
+def test_a_view_has_all_fields_and_its_json_texts_are_read() -> None:
+    made = whole({"customer_id": "anna", "benefits": '["a", "b"]', "a_newer_field": 5})
+    assert set(made) == {*FIELDS, "a_newer_field"}
+    assert made["benefits"] == ["a", "b"]
+    assert made["clv"] is None
+    assert set(JSON_FIELDS) <= set(FIELDS)
