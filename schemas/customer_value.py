@@ -1,8 +1,8 @@
 """The view as `customer-value` carries it, written straight from the fields of its hash in Redis.
 
 A partition publishes thousands of views a second on the core that also folds, so there is no detour by numbers and
-dictionaries: each text becomes Avro by the writer of its field's type, made from the schema, which remembers what it has
-written (counts, tiers and midnights come again and again). `tests/wire/` compares the bytes with the generic writer's.
+dictionaries: each text becomes Avro by the writer of its field's type, made from the schema, which remembers what
+it has written (counts, tiers and midnights come again and again). `tests/wire/` compares the bytes with the generic writer's.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _PIECE: Final = (1 << _PIECE_BITS) - 1
 
 def _varint(number: int) -> bytes:
     out = bytearray()
-    while number > 0x7F:  # noqa: PLR2004 - seven bits a byte
+    while number > 0x7F:
         out.append(number & 0x7F | 0x80)
         number >>= 7
     out.append(number)

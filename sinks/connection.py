@@ -28,15 +28,13 @@ from redis.exceptions import (
 )
 
 ANSWER_TIMEOUT_S: Final = 10.0
-"""Longer than the longest script: a commit of 5,000 customers takes about 0.1 s, a new policy's marking of a million 1 s."""
+"""Longer than the longest script: 5,000 customers take about 0.1 s, marking a million for a new policy 1 s."""
 
 CONNECT_TIMEOUT_S: Final = 3.0
 PATIENCE_S: Final = 15.0
 _PAUSE_MIN_S, _PAUSE_MAX_S = 0.05, 1.0
 
-_TRANSIENT: Final = re.compile(
-    r"\b(OOM|READONLY|LOADING|BUSY|MISCONF|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|NOREPLICAS)\b"
-)
+_TRANSIENT: Final = re.compile(r"\b(OOM|READONLY|LOADING|BUSY|MISCONF|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|NOREPLICAS)\b")
 """Errors of a server that will do later what it can't do now. Redis 6.2 hides the code inside a script's message."""
 
 T = TypeVar("T")
@@ -56,7 +54,7 @@ class Script:
 
 
 class Connection:
-    """A client of one Redis. url: as redis-py takes it; patience_s: how long a call is tried before StoreUnavailable."""
+    """A client of one Redis. url: as redis-py takes it; patience_s: so long a call is tried before StoreUnavailable."""
 
     def __init__(self, url: str, *, patience_s: float = PATIENCE_S, answer_timeout_s: float = ANSWER_TIMEOUT_S) -> None:
         self.client = redis.Redis.from_url(
@@ -109,7 +107,7 @@ def transient(error: Exception) -> bool:
         return False
     if isinstance(error, ConnectionError | TimeoutError | OSError):
         return True
-    return isinstance(error, ResponseError) and _TRANSIENT.search(str(error)) is not None or _code(error)
+    return (isinstance(error, ResponseError) and _TRANSIENT.search(str(error)) is not None) or _code(error)
 
 
 def _code(error: Exception) -> bool:

@@ -1,4 +1,4 @@
-"""What could not become an event: its bytes as they came, with headers that say where it lay and why; and sending it again.
+"""What could not become an event: its bytes as they came, headers that say where it lay and why; and sending it again.
 
 A retry sends the original bytes and key to the original topic, once. Which letters were sent is remembered as the
 offsets of the consumer group `<group>-dead-letters`: its position, and, where a filter left some out, the ranges sent
@@ -7,6 +7,7 @@ beyond it in the metadata of that offset. A crash in between sends a letter twic
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -31,7 +32,7 @@ _SEND_AT_ONCE: Final = 500
 _TIMEOUT_MS: Final = 30_000
 
 
-def dead_letter(  # noqa: PLR0913 - the record, and what was wrong with it
+def dead_letter(  # noqa: PLR0913, PLR0917 - the record, and what was wrong with it
     topic: str,
     partition: int,
     offset: int,
@@ -79,16 +80,21 @@ class Wanted(Struct, frozen=True, kw_only=True):
     def takes(self, letter: DeadLetter) -> bool:
         return all(
             want is None or want == getattr(letter, name)
-            for name, want in zip(self.__struct_fields__, (self.topic, self.partition, self.offset, self.error), strict=True)
+            for name, want in zip(
+                self.__struct_fields__, (self.topic, self.partition, self.offset, self.error), strict=True
+            )
         )
+
+
+ANY: Final = Wanted()
 
 
 class TooScattered(Exception):
     """More separate letters were picked out than the group's offsets can remember."""
 
 
-def list_dead_letters(kafka: Mapping[str, Any], group: str, wanted: Wanted = Wanted()) -> Iterator[DeadLetter]:
-    """All dead letters of now that are `wanted`, by partition and offset. kafka: connection settings of kafka-python."""
+def list_dead_letters(kafka: Mapping[str, Any], group: str, wanted: Wanted = ANY) -> Iterator[DeadLetter]:
+    """All letters of now that are `wanted`, by partition and offset. kafka: connection settings of kafka-python."""
     consumer = _consumer(kafka, group)
     try:
         for place in _places(consumer):
@@ -99,7 +105,7 @@ def list_dead_letters(kafka: Mapping[str, Any], group: str, wanted: Wanted = Wan
 
 
 def retry(
-    kafka: Mapping[str, Any], group: str, partitions: Mapping[str, int] | int, wanted: Wanted = Wanted()
+    kafka: Mapping[str, Any], group: str, partitions: Mapping[str, int] | int, wanted: Wanted = ANY
 ) -> Iterator[DeadLetter]:
     """Send the `wanted` letters that were not sent yet; each is yielded once the broker has it.
 
@@ -140,7 +146,7 @@ def _retry_place(
     yield from _send(consumer, producer, place, batch, sent, max(passed, consumer.position(place)), partitions)
 
 
-def _send(  # noqa: PLR0913 - one batch of a retry
+def _send(
     consumer: KafkaConsumer,
     producer: KafkaProducer,
     place: TopicPartition,
@@ -171,7 +177,7 @@ def _send(  # noqa: PLR0913 - one batch of a retry
 
 
 class _Sent:
-    """Which letters of one partition were sent: all below `position`, and those below `passed` that are not left out."""
+    """Which letters of a partition were sent: all below `position`, and those below `passed` that are not left out."""
 
     def __init__(self, position: int, ranges: Sequence[tuple[int, int]]) -> None:
         self.position = position
@@ -199,7 +205,7 @@ class _Sent:
         if not self._left:
             return self.passed, ",".join(f"{first}-{last}" for first, last in rest)
         edges = [*self._left, self.passed]
-        between = [(a + 1, b - 1) for a, b in zip(edges, edges[1:], strict=False) if b - a > 1]
+        between = [(a + 1, b - 1) for a, b in itertools.pairwise(edges) if b - a > 1]
         return self._left[0], ",".join(f"{first}-{last}" for first, last in between + rest)
 
 

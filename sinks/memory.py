@@ -87,7 +87,7 @@ class MemoryStore:
             mark = self.mark(name)
             held.erased[mark] = max(at, held.erased.get(mark, at))
             for table in (held.states, held.views, held.due, held.values):
-                table.pop(name, None)  # type: ignore[attr-defined]
+                table.pop(name, None)
         for write in commit.writes:
             name = write.customer.id
             texts = zip(write.view, view_texts(write.view), strict=True)
@@ -167,5 +167,3 @@ def _entry(text: str) -> Entry:
 
 def _flat(fields: dict[str, str]) -> list[bytes]:
     return [part.encode() for pair in fields.items() for part in pair]
-
-

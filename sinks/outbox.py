@@ -70,12 +70,12 @@ class Position(Struct, frozen=True, kw_only=True):
 
 
 class OutboxAhead(Exception):
-    """More was published than Redis knows of: it lost what it had acknowledged. `position`: how far it was published."""
+    """More was published than Redis knows of: it lost what it had acknowledged. `position`: how far."""
 
     def __init__(self, position: Position, fence: Fence) -> None:
         super().__init__(
-            f"partition {position.partition}: Redis stands at commit {fence.seq}, but {position.seq} were published: it "
-            f"lost its last changes; fold them again from Kafka with: loyalty rebuild"
+            f"partition {position.partition}: Redis stands at commit {fence.seq}, but {position.seq} were published: "
+            f"it lost its last changes; fold them again from Kafka with: loyalty rebuild"
         )
         self.position = position
 
@@ -163,7 +163,7 @@ class Publisher:
     pace: shared by the publishers of one worker.
     """
 
-    def __init__(  # noqa: PLR0913 - what it joins
+    def __init__(
         self,
         store: Store,
         partition: int,
@@ -188,7 +188,10 @@ class Publisher:
     # -- what the runner says
 
     async def start(self, fence: Fence) -> None:
-        """Begin to publish, as the owner under the epoch of `fence`. Raises OutboxAhead where Kafka has more than Redis knows of; KafkaError where it is away."""
+        """Begin to publish, as the owner under the epoch of `fence`.
+
+        Raises OutboxAhead where Kafka has more than Redis knows of; KafkaError where it is away.
+        """
         self._epoch = fence.epoch
         self._producer = await self._open()
         self._task = asyncio.create_task(self._run(), name=f"outbox-{self.partition}")
@@ -253,7 +256,7 @@ class Publisher:
                 self._wake.set()
 
     async def _lost(self) -> bool:
-        """Whether the partition has another owner. Kafka alone can't tell: a transaction that timed out is fenced, too."""
+        """Whether another owns the partition. Kafka alone can't tell: a transaction that timed out is fenced, too."""
         try:
             return (await self._store.fence(self.partition)).epoch != self._epoch
         except StoreUnavailable:
@@ -348,7 +351,7 @@ class Publisher:
             raise
 
     def _records(self, pending: Pending) -> Iterator[tuple[str, int, bytes | None, bytes | None, Any]]:
-        """(topic, partition, key, value, headers), entries first: a view that follows the null of an erase comes after."""
+        """(topic, partition, key, value, headers), entries first: a view that follows the null of an erase stays."""
         own, partitions = self.partition, self._partitions
         for _, record in pending.entries:
             name = record.customer_id
@@ -360,7 +363,7 @@ class Publisher:
 
 
 class _Batches:
-    """Records of one transaction as batches of a topic's partition: filled at once, 3 us a record cheaper than `send`."""
+    """Records of one transaction as batches of a topic's partition: cheaper than `send`, which makes a future a record."""
 
     def __init__(self, producer: AIOKafkaProducer) -> None:
         self._producer = producer

@@ -1,4 +1,4 @@
-"""How fast views and entries leave: python -m tests.bench.bench_outbox KAFKA REDIS-URL (topics made, a database to spare)."""
+"""How fast views and entries leave: python -m tests.bench.bench_outbox KAFKA REDIS-URL (a database to spare)."""
 
 from __future__ import annotations
 
@@ -39,7 +39,10 @@ async def main(kafka: str, url: str) -> None:
         await publisher.drain()
         wall, cpu = time.perf_counter() - began, time.process_time() - cpu
         number = COMMITS * (BATCH + entries)
-        print(f"{number:,} records, {entries} entries a commit: {number / wall:,.0f} a second, {cpu / number * 1e6:.1f} us of CPU")
+        print(
+            f"{number:,} records, {entries} entries a commit: {number / wall:,.0f} a second,"
+            f" {cpu / number * 1e6:.1f} us of CPU"
+        )
     await publisher.stop()
     await store.redis.client.flushdb()
     await store.close()

@@ -86,22 +86,31 @@ async def main(url: str, customers: int = 10_000) -> None:
     calls = (await client.info("commandstats"))["cmdstat_evalsha"]
     each_us = 1e6 / (BATCH * ROUNDS)
     used = (await client.info("memory"))["used_memory"] - before
-    print(f"encode            {encode * each_us:6.2f} us of client CPU a customer; state {len(state.encode(one.customer))} bytes")
-    print(f"commit            {wall * each_us:6.2f} us a customer ({1e6 / (wall * each_us):,.0f} a second), of it"
-          f" client {cpu * each_us:.2f} us, Redis {calls['usec'] / (BATCH * ROUNDS):.2f} us")
+    print(
+        f"encode            {encode * each_us:6.2f} us of client CPU a customer;"
+        f" state {len(state.encode(one.customer))} bytes"
+    )
+    print(
+        f"commit            {wall * each_us:6.2f} us a customer ({1e6 / (wall * each_us):,.0f} a second), of it"
+        f" client {cpu * each_us:.2f} us, Redis {calls['usec'] / (BATCH * ROUNDS):.2f} us"
+    )
     print(f"memory            {used / customers:6.0f} bytes a customer in Redis, {customers:,} customers")
     began, cpu, n = time.perf_counter(), time.process_time(), 0
     for _ in range(10):
         loaded = await store.load(0, Load((), START_MS * 2, 2_000))
         n += len(loaded.due)
-    print(f"load of the due   {(time.perf_counter() - began) / n * 1e6:6.2f} us a customer, of it client"
-          f" {(time.process_time() - cpu) / n * 1e6:.2f} us")
+    print(
+        f"load of the due   {(time.perf_counter() - began) / n * 1e6:6.2f} us a customer, of it client"
+        f" {(time.process_time() - cpu) / n * 1e6:.2f} us"
+    )
     ids = tuple(f"{n:05}" for n in range(1_000))
     began, cpu = time.perf_counter(), time.process_time()
     for _ in range(20):
         await store.load(0, Load(ids))
-    print(f"load by id        {(time.perf_counter() - began) / 20_000 * 1e6:6.2f} us a customer, of it client"
-          f" {(time.process_time() - cpu) / 20_000 * 1e6:.2f} us")
+    print(
+        f"load by id        {(time.perf_counter() - began) / 20_000 * 1e6:6.2f} us a customer, of it client"
+        f" {(time.process_time() - cpu) / 20_000 * 1e6:.2f} us"
+    )
     await client.flushdb()
     await store.close()
 

@@ -21,7 +21,7 @@ PARTITION = 3
 
 
 class Driven:
-    """A store of either kind, called plainly. `raw`: what partition 3 holds of a key, as text, by the contract's names."""
+    """A store of either kind, called plainly. `view`, `due`, `kpi`: what partition 3 holds."""
 
     def __init__(self, store: Any, runner: asyncio.Runner) -> None:
         self.store, self._runner = store, runner
@@ -51,7 +51,9 @@ class Driven:
         """The due index."""
         if isinstance(self.store, MemoryStore):
             return dict(self.store.partition(PARTITION).due)
-        return {name: int(at) for name, at in self._texts("ZRANGE", Keys("t").due(PARTITION), 0, -1, "WITHSCORES").items()}
+        return {
+            name: int(at) for name, at in self._texts("ZRANGE", Keys("t").due(PARTITION), 0, -1, "WITHSCORES").items()
+        }
 
     def kpi(self) -> dict[str, int]:
         """The counters."""

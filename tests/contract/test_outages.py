@@ -73,7 +73,8 @@ def test_a_commit_that_never_arrived_is_made_when_redis_is_back(redis_url: str, 
         other = Store(f"redis://127.0.0.1:{listen}/{database}", Keys("t"), erase_key=ERASE_KEY, patience_s=10)
         try:
             commits = asyncio.create_task(other.commit(FULL))
-            await asyncio.sleep(0.3)  # long enough for a refused connection or two; the order below does not depend on it
+            # Time for a refused connection or two; what follows does not depend on it.
+            await asyncio.sleep(0.3)
             assert not commits.done()
             bridge = await asyncio.start_server(lambda r, w: _bridge(r, w, host, int(port)), "127.0.0.1", listen)
             async with bridge:

@@ -129,7 +129,8 @@ def test_due_ones_come_earliest_first_in_bounded_slices(store: Driven) -> None:
     assert store.due() == due
     every = store.load(PARTITION, Load(("later",), 4_000, 4))
     assert (every.due, every.complete) == (("a1", "a2", "b", "c"), True)
-    assert set(every.customers) == {*every.due, "later"} and None not in every.customers.values()
+    assert set(every.customers) == {*every.due, "later"}
+    assert None not in every.customers.values()
     first = store.load(PARTITION, Load((), 4_000, 3))
     assert (first.due, first.complete) == (("a1", "a2", "b"), False)
     assert store.load(PARTITION, Load((), 999, 3)).due == ()
@@ -213,7 +214,9 @@ def test_marks_are_looked_up_by_an_owner_who_did_not_make_them(store: Driven) ->
 
 def test_a_new_policy_makes_everybody_due(store: Driven) -> None:
     epoch = begun(store)
-    assert store.commit(commit(epoch, 1, writes=(write("anna", 5_000), write("ben", 253_402_300_800_000)))) is Answer.DONE
+    assert (
+        store.commit(commit(epoch, 1, writes=(write("anna", 5_000), write("ben", 253_402_300_800_000)))) is Answer.DONE
+    )
     assert store.commit(commit(epoch, 2, all_due=True, writes=(write("carl"),))) is Answer.DONE
     assert store.due() == {"anna": 0, "ben": 0, "carl": 0}
     assert store.commit(commit(epoch, 3, writes=(write("ben", 6_000),))) is Answer.DONE

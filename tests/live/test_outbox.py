@@ -43,9 +43,7 @@ class Scene:
     def publisher(self) -> Publisher:
         self.metrics = Metrics()
         group = f"outbox-{os.getpid()}"
-        return Publisher(
-            self.store, P, kafka=self.kafka, group=group, partitions=PARTITIONS, metrics=self.metrics
-        )
+        return Publisher(self.store, P, kafka=self.kafka, group=group, partitions=PARTITIONS, metrics=self.metrics)
 
     async def published(self) -> Publisher:
         """A publisher that has published all there is."""
@@ -310,7 +308,9 @@ def test_a_redis_behind_what_was_published_is_noticed_at_the_start(play: Any) ->
         await scene.store.redis.client.flushdb()
         await scene.begin()
         publisher = scene.publisher()
-        with pytest.raises(OutboxAhead, match=r"Redis stands at commit 0, but 2 were published.*loyalty rebuild") as ahead:
+        with pytest.raises(
+            OutboxAhead, match=r"Redis stands at commit 0, but 2 were published.*loyalty rebuild"
+        ) as ahead:
             await publisher.start(await scene.store.fence(P))
         assert (ahead.value.position.seq, ahead.value.position.positions) == (2, {"purchases": 20})
         place = partition_of(b"anna", PARTITIONS)
