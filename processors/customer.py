@@ -131,10 +131,12 @@ def booked(event: Purchase, policy: Policy) -> tuple[int, int]:
 
 
 def _with_categories(categories: dict[str, int], event: Purchase, day: int) -> dict[str, int]:
-    later = {line.category: day for line in event.lines if categories.get(line.category, NO_DAY) < day}
-    if not later:
-        return categories
-    merged = categories | later
+    merged = categories
+    for line in event.lines:
+        if merged.get(line.category, NO_DAY) < day:
+            if merged is categories:
+                merged = dict(categories)
+            merged[line.category] = day
     return merged if len(merged) == len(categories) else dict(sorted(merged.items()))
 
 

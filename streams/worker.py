@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -40,6 +41,10 @@ _START_PAUSE_S: Final = 1.0
 
 STOP_DEADLINE_S: Final = 15.0
 """For Faust to leave the group and end its thread, after our own partitions have been stopped."""
+
+GC_THRESHOLD: Final = (50_000, 20, 100)
+"""A batch makes tens of thousands of objects, none of them in a cycle: the collector's default would look through them
+every 700."""
 
 LOOK_S: Final = 2.0
 LIVE_S: Final = 60.0
@@ -90,6 +95,8 @@ class Worker:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
+        gc.freeze()
+        gc.set_threshold(*GC_THRESHOLD)
         await self.health.start(*self._settings.metrics_address)
         try:
             if await self._first(self._stop.wait(), self._prepare()) is self._stop:

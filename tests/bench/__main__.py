@@ -97,7 +97,7 @@ def pinned(core: int) -> Iterator[None]:
 def loyalty(environ: Mapping[str, str], *words: str) -> None:
     """One command, quiet unless it fails."""
     done = subprocess.run(
-        [sys.executable, "-m", "streams", *words], env=environ, cwd=ROOT, capture_output=True, text=True
+        [sys.executable, "-m", "streams", *words], env=environ, cwd=ROOT, capture_output=True, text=True, check=False
     )
     if done.returncode:
         raise SystemExit(f"loyalty {' '.join(words)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
@@ -231,8 +231,8 @@ def page(rows: list[dict[str, object]]) -> str:
 
 TEMPLATE = """# Benchmarks
 
-One worker on one core; Kafka and Redis share the other one. Every guarantee is on: repeats known, due index, fence, outbox
-with transactions, each customer's own exact time, a tick a day of the data's time. Repeat it with `make bench`
+One worker on one core; Kafka and Redis share the other one. Every guarantee is on: repeats known, due index, fence,
+outbox with transactions, each customer's own exact time, a tick a day of the data's time. Repeat it with `make bench`
 (`make bench BENCH_ARGS="cdnow-300k --print"` for one).
 
 *Seconds* run from the worker's first fetch to its last commit. *Published* is how long after that the last output left.
