@@ -31,6 +31,7 @@ IMPORTABLE = (topics.PURCHASES, topics.COMPLAINTS, topics.CONTACTS, topics.CUSTO
 
 _UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000}
 _BIG_FILE_BYTES = 8 << 20
+_SHOWN_EVERY = 1_000
 _ID_BYTES_MAX = 128
 _ACKNOWLEDGED_S = 60
 
@@ -77,7 +78,9 @@ def run_import(args: Namespace, settings: Settings) -> int:
             out.note(line)
         until = _until(args, spool, policy)
         told = {"topic": topic, "file": str(args.file), "rows": spool.count, "bad": bad}
-        if args.dry_run:
+        if args.dry_run and args.json:
+            out.record(told | {"until_ms": until})
+        elif args.dry_run:
             out.say(f"{spool.count:,} records for {topic} would be written, {bad:,} bad rows left out")
         else:
             done = _send(spool, settings, policy, states, partitions, until, args, out)
@@ -97,18 +100,21 @@ def _read_in(
     spool: Spool, rows: Iterable[Row | BadRow], topic: str, limits: Limits, file: Path, out: Output
 ) -> int:
     """Fills the spool, lists the bad rows, gives their number."""
-    bad = 0
+    bad = read = 0
     big = file.is_file() and file.stat().st_size > _BIG_FILE_BYTES
     with out.progress("reading") if big else _no_progress() as progress:
         for row in rows:
             reason = row if isinstance(row, BadRow) else _take(spool, row, topic, limits)
-            progress.advance()
+            read += 1
+            if read % _SHOWN_EVERY == 0:
+                progress.advance(_SHOWN_EVERY)
             if reason is not None:
                 bad += 1
                 if out.as_json:
                     out.records([{"file": str(file), "line": reason.line, "reason": reason.reason}])
                 else:
                     out.note(f"{file}:{reason.line}: {reason.reason}")
+        progress.advance(read % _SHOWN_EVERY)
     return bad
 
 
