@@ -2,7 +2,7 @@
 
 A partition publishes thousands of views a second on the core that also folds, so there is no detour by numbers and
 dictionaries: each text becomes Avro by the writer of its field's type, made from the schema, which remembers what
-it has written (counts, tiers and midnights come again and again). `tests/wire/` compares the bytes with the generic writer's.
+it has written (counts, tiers and midnights come again and again). `tests/wire/` compares with the generic writer.
 """
 
 from __future__ import annotations

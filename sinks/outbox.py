@@ -363,7 +363,7 @@ class Publisher:
 
 
 class _Batches:
-    """Records of one transaction as batches of a topic's partition: cheaper than `send`, which makes a future a record."""
+    """Records of one transaction as batches of a topic's partition: cheaper than `send`, a future a record."""
 
     def __init__(self, producer: AIOKafkaProducer) -> None:
         self._producer = producer
