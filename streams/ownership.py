@@ -106,6 +106,7 @@ class Ownership:
 
     async def release(self) -> None:
         """Stop all: finish the commit in flight, stop the publishers. Returns after LEAVE_DEADLINE_S at the latest."""
+        began = time.monotonic()
         tasks = [owned.task for owned in self._owned.values() if owned.task is not None]
         for owned in self._owned.values():
             owned.leaving.set()
@@ -114,6 +115,8 @@ class Ownership:
             for task in late:
                 log.warning("%s did not stop within %g s: left to the fence", task.get_name(), LEAVE_DEADLINE_S)
                 task.cancel()
+        if self._owned:
+            log.info("released partitions %s in %.2f s", list(self._owned), time.monotonic() - began)
         self._owned.clear()
         self._source().close_partitions()
 

@@ -275,8 +275,9 @@ class RecordSetConsumer(driver.Consumer):
                         self.owner.lost(*found)
                     elif self.flow_active and self.owner.expects(found):
                         await self._hand_over(found)
-        except ConsumerStoppedError:
-            if not (self.should_stop or self.app.should_stop):
+        except (ConsumerStoppedError, asyncio.CancelledError):
+            # Faust takes a cancelled fetcher for a crash when a rebalance is under way, even where it is being stopped.
+            if not (self.should_stop or fetcher.should_stop or self.app.should_stop):
                 raise
 
     def _wanted(self, tp: TopicPartition) -> bool:
