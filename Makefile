@@ -33,7 +33,7 @@ bench: install  ## events a second, memory, time by stage; writes docs/benchmark
 	$(BIN)/python -m tests.bench $(BENCH_ARGS)
 
 simulate: dev  ## seeded crash simulations; SEED=417 runs one, SEEDS=10000 runs many
-	SEED=$(SEED) SEEDS=$(SEEDS) $(BIN)/python -m pytest tests/simulation $(PYTEST_ARGS)
+	$(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),10000) $(if $(SEED),--seed $(SEED))
 
 down:  ## stop the local servers; the data stays
 	@if [ -x $(BIN)/loyalty ]; then $(BIN)/loyalty stack down; \

@@ -1,4 +1,4 @@
-"""Which faults there are and how often each strikes. All of them come from one generator, so a seed is the whole report."""
+"""Which faults there are and how often each strikes. All come from one generator, so a seed is the whole report."""
 
 from __future__ import annotations
 
@@ -20,6 +20,10 @@ RATES = {
 }
 
 
+_HARMLESS = frozenset(("redelivery",))
+"""They never keep a run from coming to rest, so they are not counted against its bound."""
+
+
 class Faults:
     """strength: 0 none, 1 the rates above. `left`: how many may still happen, so that every run comes to rest."""
 
@@ -33,7 +37,7 @@ class Faults:
         """Whether it happens now."""
         if self._left <= 0 or self.rng.random() >= self._rates[fault]:
             return False
-        self._left -= 1
+        self._left -= fault not in _HARMLESS
         self.happened[fault] += 1
         return True
 

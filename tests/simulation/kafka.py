@@ -6,6 +6,7 @@ compaction removed. A record of an open transaction hides all behind it; one of 
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -37,14 +38,21 @@ class Log:
     def __init__(self) -> None:
         self._records: list[SimRecord | None] = []
         self._by: list[Transaction | None] = []
+        self._open: deque[tuple[int, Transaction]] = deque()
 
     @property
     def end(self) -> int:
         """The last stable offset."""
-        return next((n for n, by in enumerate(self._by) if by is not None and by.open), len(self._by))
+        while self._open and not self._open[0][1].open:
+            self._open.popleft()
+        return self._open[0][0] if self._open else len(self._by)
 
-    def append(self, timestamp: int, key: bytes | None, value: Any, headers: Any = (), by: Transaction | None = None) -> None:
+    def append(
+        self, timestamp: int, key: bytes | None, value: Any, headers: Any = (), by: Transaction | None = None
+    ) -> None:
         """One record, under a transaction or none."""
+        if by is not None:
+            self._open.append((len(self._by), by))
         self._records.append(SimRecord(len(self._records), timestamp, key, value, tuple(headers)))
         self._by.append(by)
         if by is not None and self not in by.touched:
@@ -122,7 +130,9 @@ class Producer:
         assert self._now is None
         self._now = Transaction()
 
-    def send(self, topic: str, partition: int, timestamp: int, key: bytes | None, value: Any, headers: Any = ()) -> None:
+    def send(
+        self, topic: str, partition: int, timestamp: int, key: bytes | None, value: Any, headers: Any = ()
+    ) -> None:
         """Within the transaction; without one the record is there at once."""
         self._checked()
         self._kafka.log(topic, partition).append(timestamp, key, value, headers, self._now)

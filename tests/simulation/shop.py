@@ -142,10 +142,11 @@ class _Maker:
     def place(self, name: str) -> int:
         return partition_of(name.encode(), self.shop.partitions)
 
-    def put(self, topic: str, partition: int, at: int, name: str | None, value: bytes | None, dead: str | None = None) -> Row:
-        row = Row(topic, partition, at, None if name is None else name.encode(), value, dead)
-        self.shop.rows.append(row)
-        return row
+    def put(
+        self, topic: str, partition: int, at: int, name: str | None, value: bytes | None, dead: str | None = None
+    ) -> None:
+        key = None if name is None else name.encode()
+        self.shop.rows.append(Row(topic, partition, at, key, value, dead))
 
     def elsewhere(self, name: str) -> int:
         return (self.place(name) + self.rng.randint(1, self.shop.partitions - 1)) % self.shop.partitions
@@ -161,8 +162,8 @@ class _Maker:
         lines = []
         for _ in range(rng.randint(1, 2)):
             cost = rng.choice((None, rng.randint(100, 3_000)))
-            amount = rng.randint(0, 9_000)
-            lines.append({"category": rng.choice(("food", "cd", "tea")), "quantity": 1, "net_amount": amount, "cost": cost})
+            line = {"category": rng.choice(("food", "cd", "tea")), "quantity": 1, "cost": cost}
+            lines.append(line | {"net_amount": rng.randint(0, 9_000)})
         record = {
             "event_id": self.next_id(name),
             "customer_id": name,
@@ -324,9 +325,8 @@ class _Maker:
         """Around a tick X: what happened at X - horizon is just in time, and a repeat of it still known as one; a
         millisecond earlier is too late."""
         rng = self.rng
-        fit = [
-            at for at, then in zip(self.ticks, self.ticks[1:], strict=False) if at > START + HORIZON and then > at + 3 * HOUR
-        ]
+        between = zip(self.ticks, self.ticks[1:], strict=False)
+        fit = [at for at, then in between if at > START + HORIZON and then > at + 3 * HOUR]
         names = sorted(self.shop.settled - self.shop.erased)
         if not fit or not names:
             return
