@@ -55,6 +55,10 @@ _BATCH_BYTES: Final = 500_000  # half of what a topic takes; a larger record tra
 _RETRY_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 _READ_BACK: Final = 64  # offsets before the end in which the last position is looked for first
 _READ_TIMEOUT_S: Final = 30.0
+_END_TIMEOUT_S: Final = 5.0  # to abort or to close: what is left open the broker aborts when the next producer starts
+
+STOP_S: Final = 10.0
+"""So long `stop` waits for the transaction under way: within a worker's deadline for leaving a partition."""
 
 
 class Position(Struct, frozen=True, kw_only=True):
@@ -226,9 +230,13 @@ class Publisher:
         self._stopping = True
         self._wake.set()
         self._hurry.set()
-        if self._task is not None:
-            await asyncio.wait([self._task])
-            self._task = None
+        task, self._task = self._task, None
+        if task is not None:
+            _, hangs = await asyncio.wait([task], timeout=STOP_S)
+            if hangs:
+                log.warning("outputs of partition %d: Kafka does not end the transaction; it is left", self.partition)
+                task.cancel()
+                await asyncio.wait([task])
         await self._close()
 
     # -- what it does
@@ -327,7 +335,9 @@ class Publisher:
         producer, self._producer = self._producer, None
         if producer is not None:
             with contextlib.suppress(Exception):
-                await asyncio.wait_for(producer.stop(), _READ_TIMEOUT_S)
+                await asyncio.wait_for(producer.stop(), _END_TIMEOUT_S)
+            with contextlib.suppress(Exception):
+                await producer.client.close()
 
     def _batches(self, producer: AIOKafkaProducer, pending: Pending, position: Position) -> _Batches:
         """All of `pending`, and the position."""
@@ -345,9 +355,9 @@ class Publisher:
             await batches.send()
             self._unconfirmed = True  # the broker answers a commit before it has written the markers that readers await
             await producer.commit_transaction()
-        except BaseException:
+        except Exception:
             with contextlib.suppress(Exception):
-                await producer.abort_transaction()
+                await asyncio.wait_for(producer.abort_transaction(), _END_TIMEOUT_S)
             raise
 
     def _records(self, pending: Pending) -> Iterator[tuple[str, int, bytes | None, bytes | None, Any]]:

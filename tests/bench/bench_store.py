@@ -66,6 +66,11 @@ def commit(epoch: int, seq: int, customers: int, outbox: int = 0) -> Commit:
     )  # fmt: skip
 
 
+def cpu_of(info: dict[str, float]) -> float:
+    """Seconds of the processor that Redis has used; its own clock counts what others took from it, too."""
+    return info["used_cpu_user"] + info["used_cpu_sys"]
+
+
 async def main(url: str, customers: int = 10_000) -> None:
     store = Store(url, Keys("bench"), erase_key=b"bench")
     client = store.redis.client
@@ -78,12 +83,12 @@ async def main(url: str, customers: int = 10_000) -> None:
         packed(one, {})
     encode = time.process_time() - began
     one = commits[0].writes[0]
-    await client.config_resetstat()
+    redis_cpu = cpu_of(await client.info("cpu"))
     began, cpu = time.perf_counter(), time.process_time()
     for each in commits:
         assert await store.commit(each) is Answer.DONE
     wall, cpu = time.perf_counter() - began, time.process_time() - cpu
-    calls = (await client.info("commandstats"))["cmdstat_evalsha"]
+    redis_cpu = cpu_of(await client.info("cpu")) - redis_cpu
     each_us = 1e6 / (BATCH * ROUNDS)
     used = (await client.info("memory"))["used_memory"] - before
     print(
@@ -92,7 +97,7 @@ async def main(url: str, customers: int = 10_000) -> None:
     )
     print(
         f"commit            {wall * each_us:6.2f} us a customer ({1e6 / (wall * each_us):,.0f} a second), of it"
-        f" client {cpu * each_us:.2f} us, Redis {calls['usec'] / (BATCH * ROUNDS):.2f} us"
+        f" client {cpu * each_us:.2f} us, Redis {redis_cpu * each_us:.2f} us of CPU"
     )
     print(f"memory            {used / customers:6.0f} bytes a customer in Redis, {customers:,} customers")
     began, cpu, n = time.perf_counter(), time.process_time(), 0

@@ -251,6 +251,31 @@ def test_a_producer_fenced_by_no_other_owner_is_made_again(play: Any) -> None:
     play(act)
 
 
+def test_stop_does_not_wait_for_a_kafka_that_is_away(play: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outbox, "STOP_S", 0.2)
+    sending = asyncio.Event()
+
+    async def never(_: Any) -> None:
+        sending.set()
+        await asyncio.Event().wait()
+
+    async def act(scene: Scene) -> None:
+        epoch = await scene.begin()
+        publisher = await scene.published()
+        with monkeypatch.context() as away:
+            away.setattr(outbox._Batches, "send", never)
+            await scene.store.commit(stores.commit(epoch, 1, outbox=(stores.record(1),)))
+            publisher.wake()
+            await sending.wait()
+            await asyncio.wait_for(publisher.stop(), 10)
+        await publisher.stop()  # again is no error
+        heir = await scene.published()
+        assert keys(await scene.read(TIER_CHANGES), TIER_CHANGES) == [b"1"]
+        await heir.stop()
+
+    play(act)
+
+
 def test_a_long_backlog_leaves_in_transactions_of_whole_commits(play: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outbox, "ENTRIES_MAX", 7)
     monkeypatch.setattr(outbox, "VIEWS_MAX", 2)
