@@ -78,12 +78,6 @@ def cluster(kafka: str) -> Cluster:
         return Cluster(len(brokers), ".".join(map(str, data.broker_version)))
 
 
-def topic_id(kafka: str, name: str) -> str:
-    """The id that Kafka gave this topic when it was made: another one after it was removed and made again."""
-    with admin_client(kafka) as admin:
-        return str(admin.describe_topics([name])[0]["topic_id"])
-
-
 def partitions_of(topic: Topic, partitions: int) -> int:
     """How many partitions `topic` has in a programme of `partitions`."""
     return topic.partitions or partitions

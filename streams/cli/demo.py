@@ -1,7 +1,7 @@
 """`loyalty demo`: the whole way once, on real tills. What `make run` calls.
 
 Each step is a command that anybody can type; it runs as its own process with its own output. A second run starts from
-what is there: the import is done once for the topics as they were made, and the worker goes on where it stopped.
+what is there: the import sees by the ticks that it was done, and the worker goes on where it stopped.
 """
 
 import os
@@ -11,7 +11,6 @@ import time
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from schemas.topics import PURCHASES
 from streams.cli.command import OK, Command
 from streams.cli.output import Output
 from streams.settings import LoyaltyError, Settings
@@ -37,24 +36,11 @@ def _run(args: Namespace, settings: Settings) -> int:
     environ.setdefault("LOYALTY_POLICY", str(_POLICY))
     _step(out, environ, "stack", "up")
     _step(out, environ, "topics", "create")
-    _import_once(out, environ, settings, args.customers)
+    _step(out, environ, "import-dataset", DATASET, *(("--customers", str(args.customers)) if args.customers else ()))
     _step(out, environ, "worker", "--until-caught-up")
     _step(out, environ, "summary")
     _what_next(out, settings, environ)
     return OK
-
-
-def _import_once(out: Output, environ: dict[str, str], settings: Settings, customers: int | None) -> None:
-    """The mark names the topic as it was made: topics made anew are filled anew, whatever the mark says."""
-    from streams.topics_admin import topic_id
-
-    mark = settings.data_dir / f"imported-{DATASET}"
-    made = topic_id(settings.kafka, PURCHASES)
-    if mark.exists() and mark.read_text() == made:
-        out.note(f"== {DATASET} is in Kafka already; the worker goes on from there")
-        return
-    _step(out, environ, "import-dataset", DATASET, *(("--customers", str(customers)) if customers else ()))
-    mark.write_text(made)
 
 
 def _step(out: Output, environ: dict[str, str], *words: str) -> None:
