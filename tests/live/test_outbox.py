@@ -17,6 +17,7 @@ from schemas.codec import read, write
 from schemas.partitioner import partition_of
 from schemas.topics import CUSTOMER_VALUE, OUTBOX_POSITIONS, TIER_CHANGES, TOLD
 from sinks import outbox
+from sinks import position as position_module
 from sinks.commit import Record
 from sinks.keys import Keys
 from sinks.metrics import Metrics
@@ -348,7 +349,7 @@ def test_a_redis_behind_what_was_published_is_noticed_at_the_start(play: Any) ->
 
 
 def test_the_position_is_found_behind_many_aborted_transactions(play: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outbox, "_READ_BACK", 3)
+    monkeypatch.setattr(position_module, "_READ_BACK", 3)
 
     async def act(scene: Scene) -> None:
         assert await read_position(scene.kafka, P) == Position(partition=P)
