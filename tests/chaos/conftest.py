@@ -1,0 +1,75 @@
+"""One ill-treated stack for all crash tests, and the end state of a run that nobody disturbed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from infra.localstack import Stack
+from tests.chaos import feed
+from tests.chaos.dump import Dump, problems, summary
+from tests.chaos.world import World, ended
+from tests.conftest import ROOT
+
+CUSTOMERS = int(os.environ.get("LOYALTY_TEST_CUSTOMERS", "200"))
+SEED = int(os.environ.get("SEED", "1"))
+
+
+@pytest.fixture(scope="session")
+def battered(make_stack: Callable[[], Stack], tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A stack of our own and the installation on it. Small batches: many commits to die in."""
+    stack = make_stack()
+    stack.up()
+    world = World(
+        stack,
+        tmp_path_factory.mktemp("chaos"),
+        prefix="chaos",
+        policy=Path(ROOT) / "infra" / "policy-completejourney.toml",
+        LOYALTY_BATCH_RECORDS="60",
+        LOYALTY_DUE_SLICE="40",
+        LOYALTY_CACHE_CUSTOMERS="200",
+    )
+    try:
+        yield world
+    finally:
+        world.end()
+        stack.down()
+
+
+@pytest.fixture(scope="session")
+def undisturbed(battered: World) -> Dump:
+    """The end state of one worker that nobody disturbs; nothing may be wrong with it."""
+    battered.begin()
+    feed.write(battered.settings, CUSTOMERS)
+    battered.finish()
+    dump = battered.dump()
+    assert not problems(dump), f"{summary(problems(dump))}\n{battered.tails()}"
+    assert sum(map(len, dump.changes.values())) > CUSTOMERS // 4, "a feed in which nothing is told proves nothing"
+    assert any(name.endswith("rerouted:contacts") for name in dump.kpi), dump.kpi
+    assert dump.dead_letters
+    return dump
+
+
+@pytest.fixture
+def world(battered: World, undisturbed: Dump) -> Iterator[World]:
+    """The installation, empty."""
+    with ended(battered):
+        battered.begin()
+        yield battered
+
+
+@pytest.fixture
+def fed(world: World) -> World:
+    """The installation with all its input written, nothing read."""
+    feed.write(world.settings, CUSTOMERS)
+    return world
+
+
+@pytest.fixture
+def rng(request: pytest.FixtureRequest) -> Random:
+    """SEED=7 repeats one; each test has its own from it."""
+    return Random(f"{SEED}:{request.node.name}")

@@ -1,0 +1,117 @@
+"""What the crash tests read: some households of the grocer's year, and what tills add to it.
+
+Beside the data set's records: purchases that name a referrer, repeats, records at another customer's key (they travel
+by `relay`), complaints, and broken bytes. What goes by `relay` moves figures only, no tier: its stream time there is
+whatever the other partition has come to, and the end state must not depend on it.
+
+As a process (`python -m tests.chaos.feed CUSTOMERS`) it writes while workers read already.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import sys
+from collections.abc import Iterator
+
+from schemas import codec, topics
+from streams import ingest
+from streams.cli.output import Progress
+from streams.datasets import dataset
+from streams.ingest import Every, Ticking
+from streams.settings import Settings
+from streams.spool import Item
+from streams.texts import read_policy
+
+_REFERS, _REPEATS, _MISPLACED, _COMPLAINS, _BROKEN = 40, 30, 50, 60, 70
+"""One in so many purchases brings one of these."""
+
+
+class Silent(Progress):
+    """A progress bar that nobody sees."""
+
+    def __init__(self) -> None: ...
+    def advance(self, steps: int = 1) -> None: ...
+    def tell(self, text: str) -> None: ...
+
+
+def records(customers: int) -> Iterator[Item]:
+    """In order of time."""
+    plain = list(dataset("completejourney", customers))
+    return heapq.merge(plain, _extras(plain), key=lambda item: item.at)
+
+
+def _extras(plain: list[Item]) -> Iterator[Item]:
+    names = sorted({item.key for item in plain})
+    bought = [item for item in plain if item.topic == topics.PURCHASES]
+    for number, item in enumerate(bought):
+        other = names[number % len(names)]
+        if number % _REFERS == 0:
+            yield _changed(item, number, referrer_id=other.decode())
+        if number % _REPEATS == 0:
+            yield item
+        if number % _MISPLACED == 0:
+            yield Item(item.at, item.number, topics.CONTACTS, other, _inquiry(item, number))
+        if number % _COMPLAINS == 0:
+            yield Item(item.at, item.number, topics.COMPLAINTS, item.key, _complaint(item, number))
+        if number % _BROKEN == 0:
+            yield Item(item.at, item.number, topics.PURCHASES, item.key, item.value[: 12 + number % 30])
+
+
+def _changed(item: Item, number: int, **fields: str) -> Item:
+    bought = codec.read(topics.PURCHASES, item.value) | {"event_id": f"with-referrer-{number}"} | fields
+    return Item(item.at, item.number, item.topic, item.key, codec.write(topics.PURCHASES, bought))
+
+
+def _inquiry(item: Item, number: int) -> bytes:
+    return codec.write(
+        topics.CONTACTS,
+        {
+            "event_id": f"inquiry-{number}",
+            "customer_id": item.key.decode(),
+            "occurred_at": item.at,
+            "kind": "INQUIRY",
+            "direction": "IN",
+            "channel": "phone",
+        },
+    )
+
+
+def _complaint(item: Item, number: int) -> bytes:
+    return codec.write(
+        topics.COMPLAINTS,
+        {
+            "event_id": f"complaint-{number}",
+            "customer_id": item.key.decode(),
+            "occurred_at": item.at,
+            "complaint_id": f"c-{number}",
+            "status": "OPENED" if number % 3 else "RESOLVED",
+            "severity": 1 + number % 5,
+            "about": "PRODUCT",
+        },
+    )
+
+
+async def _write(settings: Settings, customers: int) -> int:
+    policy = read_policy(settings.policy)
+    feed = list(records(customers))
+    until = ingest.end_of_day(feed[-1].at, policy.calendar)
+    times = ingest.tick_times(feed[0].at, until, Every(days=1), policy.calendar)
+    after = dict.fromkeys(range(settings.partitions))
+    producer = ingest.producer_for(settings)
+    await producer.start()
+    try:
+        ticking = Ticking(times, until, after, policy, f"chaos/{customers}")
+        done = await ingest.write_feed(ingest.Sender(producer), feed, settings.partitions, ticking, None, Silent())
+        return done.written
+    finally:
+        await producer.stop()
+
+
+def write(settings: Settings, customers: int) -> int:
+    """All records and their ticks, acknowledged; how many records."""
+    return asyncio.run(_write(settings, customers))
+
+
+if __name__ == "__main__":
+    write(Settings.from_env(), int(sys.argv[1]))

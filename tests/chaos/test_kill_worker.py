@@ -1,0 +1,127 @@
+"""Workers die, freeze, leave and join in the middle of their work; what is kept and told is that of one undisturbed."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from itertools import chain
+from random import Random
+
+import pytest
+
+from tests.chaos.conftest import CUSTOMERS
+from tests.chaos.dump import Dump
+from tests.chaos.world import Process, Seen, World, until
+
+pytestmark = [pytest.mark.chaos, pytest.mark.slow, pytest.mark.timeout(600)]
+
+KILLS = 30
+
+
+def input_records(undisturbed: Dump) -> int:
+    """All there is to read, that of `relay` not counted."""
+    return sum(
+        int(at) for name, at in undisturbed.fences.items() if name.split()[1] in ("purchases", "contacts", "ticks")
+    )
+
+
+def moment(rng: Random, before: Seen, total: int) -> tuple[Callable[[Seen], bool], str]:
+    """When to strike next: right after taking over, after some commits, with outputs waiting, or after some records."""
+    kind = rng.choice(("epoch", "commits", "waiting", "records", "records"))
+    if kind == "epoch":
+        return lambda seen: seen.epochs > before.epochs, "an epoch was taken"
+    if kind == "commits":
+        least = before.commits + rng.randint(1, 12)
+        return lambda seen: seen.commits >= least, f"{least} commits"
+    if kind == "waiting":
+        return lambda seen: seen.commits > before.commits and seen.waiting > 0, "outputs wait in an outbox"
+    least = before.records + rng.randint(1, total // KILLS)
+    return lambda seen: seen.records >= least, f"{least} records are folded"
+
+
+def test_D1_thirty_kills_of_the_worker_during_the_import(world: World, undisturbed: Dump, rng: Random) -> None:
+    total = input_records(undisturbed)
+    feeding = world.start("tests.chaos.feed", str(CUSTOMERS))
+    before = Seen(0, 0, 0, 0)
+    for number in range(KILLS):
+        worker = world.worker()
+        condition, what = moment(rng, before, total)
+        before = world.until_seen(condition, f"kill {number + 1}: {what}")
+        assert worker.code is None, f"the worker ended by itself\n{world.tails()}"
+        worker.kill()
+    assert before.records < total, "all was folded before the last kill, which then proves nothing"
+    assert feeding.ends() == 0, feeding.tail()
+    world.finish()
+    world.assert_same_as(undisturbed)
+
+
+def share(workers: list[Process], world: World) -> None:
+    """Wait until each has partitions, and together they have all."""
+
+    def shared() -> bool:
+        owned = [worker.assigned() for worker in workers]
+        return all(owned) and sorted(chain.from_iterable(owned)) == list(range(world.settings.partitions))
+
+    until(shared, f"{len(workers)} workers share the partitions", told=world.tails)
+
+
+def strike(world: World, rng: Random, total: int) -> None:
+    """Wait for a moment in the middle of the work."""
+    seen = world.until_seen(lambda _: True, "Redis answers")
+    least = seen.records + rng.randint(1, total // 12)
+    world.until_seen(lambda now: now.records >= least, f"{least} records are folded")
+
+
+def test_D1_one_of_two_workers_is_killed(fed: World, undisturbed: Dump, rng: Random) -> None:
+    total = input_records(undisturbed)
+    workers = [fed.worker(), fed.worker()]
+    for _ in range(2):
+        share(workers, fed)
+        strike(fed, rng, total)
+        victim = workers.pop(rng.randrange(2))
+        victim.kill()
+        workers.append(fed.worker())
+    strike(fed, rng, total)
+    assert [worker.code for worker in workers] == [None, None], fed.tails()
+    for worker in workers:
+        worker.kill()
+    fed.finish()
+    fed.assert_same_as(undisturbed)
+
+
+def test_D1_workers_join_and_leave_by_sigterm_and_end_with_0(fed: World, undisturbed: Dump, rng: Random) -> None:
+    total = input_records(undisturbed)
+    workers = [fed.worker(), fed.worker()]
+    for _ in range(2):
+        share(workers, fed)
+        strike(fed, rng, total)
+        leaving = workers.pop(rng.randrange(2))
+        leaving.signal(signal.SIGTERM)
+        assert leaving.ends(30) == 0, leaving.tail()
+        share(workers, fed)
+        strike(fed, rng, total)
+        workers.append(fed.worker())
+    for worker in workers:
+        worker.signal(signal.SIGTERM)
+    assert [worker.ends(30) for worker in workers] == [0, 0], fed.tails()
+    fed.finish()
+    fed.assert_same_as(undisturbed)
+
+
+def test_D1_a_worker_that_froze_is_refused_when_it_wakes(fed: World, undisturbed: Dump, rng: Random) -> None:
+    total = input_records(undisturbed)
+    frozen = fed.worker()
+    strike(fed, rng, total)
+    frozen.signal(signal.SIGSTOP)
+    seen = fed.until_seen(lambda _: True, "Redis answers")
+    other = fed.worker()
+    fed.until_seen(lambda now: now.epochs >= seen.epochs + fed.settings.partitions, "another took all partitions over")
+    strike(fed, rng, total // 4)
+    frozen.signal(signal.SIGCONT)
+    until(lambda: frozen.says("starts again from its fence") or frozen.assigned(1), "it noticed", told=fed.tails)
+    assert [frozen.code, other.code] == [None, None], fed.tails()
+    for worker in (frozen, other):
+        worker.signal(signal.SIGTERM)
+    assert [worker.ends(30) for worker in (frozen, other)] == [0, 0], fed.tails()
+    fed.finish()
+    fed.assert_same_as(undisturbed)

@@ -1,0 +1,46 @@
+"""What the crash tests compare with."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+
+import pytest
+
+from tests.chaos.conftest import CUSTOMERS
+from tests.chaos.dump import Dump, differences, problems
+from tests.chaos.world import World
+
+pytestmark = [pytest.mark.chaos, pytest.mark.slow]
+
+
+def test_two_undisturbed_runs_end_alike(fed: World, undisturbed: Dump) -> None:
+    fed.finish(LOYALTY_BATCH_RECORDS="1000", LOYALTY_DUE_SLICE="5000", LOYALTY_CACHE_CUSTOMERS="200000")
+    found = fed.assert_same_as(undisturbed)
+    assert len(found.states) == CUSTOMERS
+
+
+def test_the_comparison_sees_what_it_is_for(undisturbed: Dump) -> None:
+    """A comparison that is blind would pass any run."""
+    one = next(iter(undisturbed.changes))
+
+    def told(change: str) -> list[str]:
+        found = deepcopy(undisturbed)
+        exec(change, {"found": found, "one": one})
+        return [line for line in problems(found) + differences(undisturbed, found) if one in line or "outbox" in line]
+
+    for change in (
+        "found.states[one]['history.lifetime_value'] += 1",
+        "found.states[one]['told.tier_since'] = 5",
+        "del found.states[one]",
+        "found.views[one]['value_365d'] = '7'",
+        "found.values[one]['tier'] = 'gone'",
+        "found.values[one] = None",
+        "found.due[one].append(4)",
+        "del found.due[one]",
+        "found.changes[one].append(found.changes[one][-1])",
+        "found.changes[one].pop()",
+        "found.changes[one][0]['value_365d'] += 1",
+        "found.told[one]['tier'] = 'gone'",
+        "found.unpublished['{0} outbox'] = 1",
+    ):
+        assert told(change), f"blind to: {change}"
