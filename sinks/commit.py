@@ -89,7 +89,7 @@ class Commit(Struct, frozen=True, kw_only=True):
     all_due: bool = False  # a new policy: every customer of the partition is due now
     leaps: bool = False  # the end of a recovery: `seq` need not be the fence's + 1, only above it
     records: int = 0  # how many input records it covers, for the metrics
-    first_at: int | None = None  # Kafka timestamp (ms) of the earliest of them
+    recorded: Mapping[int, int] = {}  # Kafka timestamp (ms) of their events to how many have it
 
 
 class Answer(Enum):

@@ -5,7 +5,9 @@ One registry of our own, so that two workers in one process (tests) don't meet. 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping
+from itertools import accumulate
 from typing import Final
 
 from prometheus_client import (
@@ -16,6 +18,9 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
+from prometheus_client.core import HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
 from schemas.topics import COMPLAINTS, CONTACTS, CUSTOMERS, PURCHASES, RELAY
 from sinks.commit import Commit
@@ -38,6 +43,26 @@ _TOPIC_OF: Final = {
 """The core counts by the name of the event, for it knows no topics."""
 
 
+class Weighted(Collector):
+    """A histogram that takes many equal observations at once: records of one fetch share the broker's timestamp."""
+
+    def __init__(self, name: str, text: str, bounds: tuple[float, ...]) -> None:
+        self._name, self._text, self._bounds = name, text, bounds
+        self._counts = [0] * (len(bounds) + 1)
+        self._sum = 0.0
+
+    def observe(self, value: float, number: int) -> None:
+        """`number` observations of `value`."""
+        self._counts[bisect_left(self._bounds, value)] += number
+        self._sum += value * number
+
+    def collect(self) -> Iterator[Metric]:
+        """What /metrics shows."""
+        names = [floatToGoString(bound) for bound in (*self._bounds, float("inf"))]
+        buckets = list(zip(names, map(float, accumulate(self._counts)), strict=True))
+        yield HistogramMetricFamily(self._name, self._text, buckets=buckets, sum_value=self._sum)
+
+
 class Metrics:
     """The pipeline's metrics. `committed` takes what a commit counted, by the names that loop and core use."""
 
@@ -56,9 +81,10 @@ class Metrics:
 
         self.records = counter("loyalty_records", "Input records committed.", "topic")
         self.records_lag = gauge("loyalty_records_lag", "Records not yet committed.", "topic", "partition")
-        self.event_latency = histogram(
-            "loyalty_event_latency_seconds", "From a record's Kafka timestamp to its commit in Redis.", _LATENCY_S
+        self.event_latency = Weighted(
+            "loyalty_event_latency_seconds", "From an event's Kafka timestamp to its commit in Redis.", _LATENCY_S
         )
+        registry.register(self.event_latency)
         self.commit_seconds = histogram("loyalty_commit_seconds", "How long a commit takes in Redis.", _COMMIT_S)
         self.commit_records = histogram("loyalty_commit_records", "Input records of a commit.", _RECORDS)
         self.fenced = counter("loyalty_fenced", "Commits refused: another owner has the partition.")
@@ -84,18 +110,22 @@ class Metrics:
         self.last_commit.set(now_s)
         if commit.records:
             self.commit_records.observe(commit.records)
-        if commit.first_at is not None:
-            self.event_latency.observe(max(0.0, now_s - commit.first_at / 1_000))
+        for recorded_ms, number in commit.recorded.items():
+            self.event_latency.observe(max(0.0, now_s - recorded_ms / 1_000), number)
         if commit.clock is not None:
             self.stream_time.labels(partition=str(commit.partition)).set(commit.clock / 1_000)
         self._counted(commit.counts)
 
     def took(self, stage: str, seconds: float) -> None:
         """A stage of a batch took so long. Stages: decode, order, load, fold, commit; publish by its own clock."""
-        if not self._started:
+        if stage == "decode" and not self._started:
             self._started = True
             self.first_fetch.set_to_current_time()
         self.stage_seconds.labels(stage).inc(seconds)
+
+    def due(self, partition: int, late_ms: int) -> None:
+        """The earliest review that was due lay so far behind stream time; 0: none was."""
+        self.due_lateness.labels(partition=str(partition)).set(late_ms / 1_000)
 
     def _counted(self, counts: Mapping[str, int]) -> None:
         """Counts are `records:<topic>`, `late:<topic>`, `rerouted:<topic>`, `dead_letters:<topic>:<error>` and

@@ -288,7 +288,7 @@ class PartitionLoop:
             counts=_summed(changes.counts, plan.counts, outcome.refused.counts, _records(items)),
             all_due=all_due,
             records=len(items),
-            first_at=min((item.record.timestamp for item in items), default=None),
+            recorded=Counter(item.record.timestamp for item in items if not isinstance(item.event, Tick)),
         )
 
     def _moved(self, items: Iterable[Item]) -> dict[str, int]:

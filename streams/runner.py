@@ -175,6 +175,10 @@ class Runner:
             loaded = await self._patiently(lambda: self._store.load(self.partition, load))
         there = perf_counter()
         self._metrics.took("load", there - began)
+        if load.due_until is not None:
+            first = loaded.customers[loaded.due[0]] if loaded.due else None
+            since = load.due_until if first is None or first.next_review == 0 else first.next_review  # 0: folded again
+            self._metrics.due(self.partition, load.due_until - since)
         loop.loaded(loaded)
         self._metrics.took("fold", perf_counter() - there)
 
@@ -182,6 +186,8 @@ class Runner:
         began = perf_counter()
         answer = await self._patiently(lambda: self._store.commit(commit))
         self._metrics.took("commit", perf_counter() - began)
+        if answer is Answer.FENCED:
+            self._metrics.fenced.inc()
         loop.committed(answer)
         self._metrics.committed(commit, perf_counter() - began, time())
         if commit.outbox or commit.writes:
