@@ -18,10 +18,18 @@ CONTRACT = {
 
 def commit(**fields: object) -> Commit:
     """A commit of nothing, but for `fields`."""
-    empty = dict(
-        partition=3, epoch=1, seq=1, positions_from={}, positions_to={}, clock=None, policy="", shares={}, since=-1
-    )
-    return Commit(**empty | dict(writes=(), erased={}, outbox=(), counts={}) | fields)  # type: ignore[arg-type]
+    empty = {
+        "partition": 3,
+        "epoch": 1,
+        "seq": 1,
+        "positions_from": {},
+        "positions_to": {},
+        "clock": None,
+        "policy": "",
+        "shares": {},
+        "since": -1,
+    }
+    return Commit(**empty | {"writes": (), "erased": {}, "outbox": (), "counts": {}} | fields)  # type: ignore[arg-type]
 
 
 def samples(metrics: Metrics) -> dict[tuple[str, str], float]:
