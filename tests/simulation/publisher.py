@@ -16,6 +16,14 @@ from tests.simulation.faults import Faults
 from tests.simulation.kafka import Kafka, Producer
 
 
+class OutboxAhead(Exception):
+    """More was published than Redis knows of. `position`: how far."""
+
+    def __init__(self, position: dict[str, Any]) -> None:
+        super().__init__(position["seq"])
+        self.position = position
+
+
 class PublisherDied(Exception):
     """The publisher lost its connection: it starts again from the position in Kafka."""
 
@@ -33,16 +41,17 @@ class Publisher:
         self._partition, self._kafka, self._store, self._faults, self._now = partition, kafka, store, faults, now
         self._entry = "0-0"
         self._producer: Producer | None = None
-        self.published: dict[str, Any] | None = None
 
     def start(self) -> Iterator[str]:
-        """Fence whoever published before, then read how far they came: in this order."""
+        """Fence whoever published before, then read how far they came: in this order. Raises OutboxAhead."""
         self._producer = self._kafka.init_producer(f"outbox-{self._partition}")
         yield "producer"
-        self.published = last_position(self._kafka, self._partition)
-        if self.published is not None:
-            self._entry = self.published["entry"]
-            self._store.published(self._partition, self._entry, -1)
+        position = last_position(self._kafka, self._partition)
+        if position is not None:
+            if position["seq"] > self._store.fence(self._partition).seq:
+                raise OutboxAhead(position)
+            self._entry = position["entry"]
+            self._store.published(self._partition, self._entry, position["views_seq"])
         yield "position"
 
     def run(self) -> Iterator[str]:
@@ -70,7 +79,13 @@ class Publisher:
             producer.send(CUSTOMER_VALUE, self._place(name), self._now(), name, fields)
         entry = pending.entries[-1][0] if pending.entries else self._entry
         fence = pending.fence
-        position = {"entry": entry, "seq": fence.seq, "clock": fence.clock, "positions": dict(fence.positions)}
+        position = {
+            "entry": entry,
+            "seq": fence.seq,
+            "views_seq": pending.views_seq,
+            "clock": fence.clock,
+            "positions": dict(fence.positions),
+        }
         producer.send(OUTBOX_POSITIONS, partition, self._now(), str(partition).encode(), position)
         if self._faults.strikes("publisher_crash"):
             raise PublisherDied

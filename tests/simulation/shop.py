@@ -162,7 +162,7 @@ class _Maker:
         lines = []
         for _ in range(rng.randint(1, 2)):
             cost = rng.choice((None, rng.randint(100, 3_000)))
-            line = {"category": rng.choice(("food", "cd", "tea")), "quantity": 1, "cost": cost}
+            line: dict[str, Any] = {"category": rng.choice(("food", "cd", "tea")), "quantity": 1, "cost": cost}
             lines.append(line | {"net_amount": rng.randint(0, 9_000)})
         record = {
             "event_id": self.next_id(name),
