@@ -176,7 +176,7 @@ def _contacts(draw: st.DrawFn, others: tuple[str, ...]) -> Plain:
         "direction": draw(st.sampled_from(("IN", "OUT"))),
         "channel": draw(st.sampled_from(CHANNELS)),
         "cost": draw(st.none() | st.sampled_from((0, 5, 400))),
-        "referred_customer_id": draw(st.none() | st.sampled_from((*others, "eve", "mallory"))),
+        "referred_customer_id": draw(st.none() | st.sampled_from((*others, "mallory", "eve", "trent"))),
     }
 
 
@@ -184,19 +184,24 @@ def _profiles() -> st.SearchStrategy[Plain]:
     return st.fixed_dictionaries({"topic": st.just("customers"), "joined_at": st.integers(0, 10**12)})
 
 
-def _bodies(others: tuple[str, ...]) -> st.SearchStrategy[Plain]:
-    buys = _purchases(others)
-    return st.one_of(buys, buys, buys, _complaints(), _contacts(others), _profiles())
+def _bodies(others: tuple[str, ...], purchases: bool) -> st.SearchStrategy[Plain]:
+    buys = [_purchases(others)] * 3 if purchases else []
+    return st.one_of(*buys, _complaints(), _contacts(others), _profiles())
 
 
 @st.composite
 def histories(
-    draw: st.DrawFn, zone: str, customers: tuple[str, ...] = ("anna",), least: int = 1, most: int = 12
+    draw: st.DrawFn,
+    zone: str,
+    customers: tuple[str, ...] = ("anna",),
+    least: int = 1,
+    most: int = 12,
+    purchases: bool = True,
 ) -> list[Plain]:
     """Events of these customers in order of time, ids unique. Several customers may name each other as referrer."""
     found = []
     for number, at in enumerate(draw(times(zone, least, most))):
-        body = draw(_bodies(customers if len(customers) > 1 else ()))
+        body = draw(_bodies(customers if len(customers) > 1 else (), purchases))
         name = draw(st.sampled_from(customers)) if len(customers) > 1 else customers[0]
         found.append({"event_id": f"e{number}", "customer_id": name, "occurred_at": at, **body})
     return found

@@ -28,7 +28,7 @@ def facts(partition: Partition, customer_id: str = "anna") -> bytes:
 @given(policies(), st.data())
 def test_D1_facts_are_the_same_bytes_and_figures_the_oracles_in_any_order_with_repeats(text, data):
     policy = policy_of(text)
-    events = data.draw(histories(policy.programme.time_zone))
+    events = data.draw(histories(policy.programme.time_zone, purchases=data.draw(st.booleans())))
     last = events[-1]["occurred_at"] + data.draw(st.integers(0, 500)) * DAY_MS
     ordered = Partition(policy).run([*plainly(events), last])
     arrived = data.draw(deliveries(events).flatmap(lambda order: unordered(order, last)).flatmap(cuts))
@@ -80,6 +80,23 @@ def test_D1_customers_do_not_meet_and_referrals_reach_who_referred(text, data):
     assert held == {
         tier.name: sum(one.told.tier == tier.name for one in partition.customers.values()) for tier in policy.tiers
     }
+
+
+@given(st.permutations(("bob", "carl", "dora")), st.permutations(("case1", "case2", "case3")))
+def test_D1_facts_are_the_same_bytes_in_any_order_of_those_referred_and_of_complaints(referred, cases):
+    policy, at = policy_of(ladder(*THREE)), ny("2024-01-10T12:00")
+    log = [
+        {"topic": "contacts", "event_id": who, "customer_id": "anna", "occurred_at": at, "kind": "REFERRAL",
+         "direction": "IN", "channel": "store", "referred_customer_id": who}
+        for who in referred
+    ] + [
+        {"topic": "complaints", "event_id": case, "customer_id": "anna", "occurred_at": at, "complaint_id": case,
+         "status": "OPENED", "severity": 1, "about": "PRICE"}
+        for case in cases
+    ]  # fmt: skip
+    log += [sale(at, number=n, lines=[{"category": c, "quantity": 1, "net_amount": 1}]) for n, c in enumerate(referred)]
+    partitions = [Partition(policy).run(plainly(events)) for events in (log, log[::-1])]
+    assert facts(partitions[0]) == facts(partitions[1])
 
 
 def test_D1_the_first_under_an_id_wins_and_another_content_is_counted_as_a_conflict():

@@ -25,12 +25,12 @@ class Change(NamedTuple):
 
 def qualified(facts: Facts, now: int, policy: Policy, shares: dict[str, int] | None = None) -> int:
     """Number of the highest tier all of whose conditions hold; the lowest has none."""
-    best = 0
-    for number, tier in enumerate(policy["tiers"]):
-        needs = {name: need for name, need in tier.items() if name.startswith("min_")}
-        if all(holds(facts, now, name, need, shares or {}) for name, need in needs.items()):
-            best = number
-    return best
+    tiers = policy["tiers"]
+    for number in range(len(tiers) - 1, -1, -1):
+        needs = ((name, need) for name, need in tiers[number].items() if name.startswith("min_"))
+        if all(holds(facts, now, name, need, shares or {}) for name, need in needs):
+            return number
+    raise ValueError(f"the lowest tier, {tiers[0]['name']}, has a condition")
 
 
 def holds(facts: Facts, now: int, name: str, need: Any, shares: dict[str, int]) -> bool:
@@ -109,8 +109,10 @@ class Life:
     def next_instant(self) -> int:
         """The next programme midnight, or the end of the grace if that comes first."""
         today = dates.day(self.seen, self.facts.zone)
-        midnights = (dates.midnight(today + n, self.facts.zone) for n in (1, 2))
-        return min(at for at in (*midnights, self.grace_end()) if at > self.seen)
+        tomorrow = dates.midnight(today + 1, self.facts.zone)
+        if tomorrow <= self.seen:  # a day that the zone left out
+            tomorrow = dates.midnight(today + 2, self.facts.zone)
+        return min(at for at in (tomorrow, self.grace_end()) if at > self.seen)
 
     def grace_end(self) -> int:
         if self.below_since is None:

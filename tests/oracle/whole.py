@@ -47,23 +47,33 @@ def held_out(customer_id: str, policy: Policy) -> bool:
     return int.from_bytes(digest[:8], "big") < exact(programme.get("holdout", 0)) * 2**64
 
 
-def expected_views(events: Iterable[Event], policy: Policy, clock_ms: int) -> dict[str, dict[str, Any]]:
-    """Each customer's view at the clock, as far as V1 and T1-T5 fill it. Events after the clock are not looked for."""
+def lives(events: Iterable[Event], policy: Policy, clock_ms: int) -> dict[str, Life]:
+    """Each customer, after all events and at the clock. Events after the clock are not looked for: leave them out."""
+    return {customer_id: life(log, policy, clock_ms) for customer_id, log in histories(events).items()}
+
+
+def views_of(customers: dict[str, Life], policy: Policy, clock_ms: int) -> dict[str, dict[str, Any]]:
     programme = policy["programme"]
-    named = f"{programme['name']}@{programme['version']}"
-    views = {}
-    for customer_id, log in histories(events).items():
-        fields = life(log, policy).view(clock_ms)
-        views[customer_id] = {
+    return {
+        customer_id: {
             "customer_id": customer_id,
-            **fields,
+            **one.view(clock_ms),
             "holdout": held_out(customer_id, policy),
-            "policy": named,
+            "policy": f"{programme['name']}@{programme['version']}",
         }
-    return views
+        for customer_id, one in customers.items()
+    }
+
+
+def changes_of(customers: dict[str, Life]) -> dict[str, list[Change]]:
+    return {customer_id: one.changes for customer_id, one in customers.items() if one.changes}
+
+
+def expected_views(events: Iterable[Event], policy: Policy, clock_ms: int) -> dict[str, dict[str, Any]]:
+    """Each customer's view at the clock, as far as V1 and T1-T5 fill it."""
+    return views_of(lives(events, policy, clock_ms), policy, clock_ms)
 
 
 def expected_changes(events: Iterable[Event], policy: Policy, clock_ms: int) -> dict[str, list[Change]]:
     """Each customer's tier changes up to and with the clock, in order; customers without any are left out."""
-    lives: dict[str, Life] = {cid: life(log, policy, clock_ms) for cid, log in histories(events).items()}
-    return {customer_id: one.changes for customer_id, one in lives.items() if one.changes}
+    return changes_of(lives(events, policy, clock_ms))
