@@ -21,7 +21,8 @@ class Fence(Struct, frozen=True, kw_only=True):
     epoch: of the owner; seq: number of the last commit; clock: last applied tick (ms), None before the first;
     policy: key of the policy in force, "" before the first commit; shares: thresholds last carried by a tick;
     since: the tick (ms) that brought policy or shares in force, -1: none did;
-    positions: topic to next fetch position; erased: how many erase marks there are.
+    positions: topic to next fetch position; erased: how many erase marks there are;
+    recovers: a recovery is under way, so what was published lies ahead whatever `seq` says.
     """
 
     epoch: int
@@ -32,6 +33,7 @@ class Fence(Struct, frozen=True, kw_only=True):
     since: int = -1
     positions: Mapping[str, int] = {}
     erased: int = 0
+    recovers: bool = False
 
 
 class Load(Struct, frozen=True):
@@ -87,6 +89,7 @@ class Commit(Struct, frozen=True, kw_only=True):
     outbox: tuple[Record, ...]
     counts: Mapping[str, int]
     all_due: bool = False  # a new policy: every customer of the partition is due now
+    recovers: bool = False  # of a recovery that has not ended
     leaps: bool = False  # the end of a recovery: `seq` need not be the fence's + 1, only above it
     records: int = 0  # how many input records it covers, for the metrics
     recorded: Mapping[int, int] = {}  # Kafka timestamp (ms) of their events to how many have it

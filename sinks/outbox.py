@@ -240,7 +240,7 @@ class Publisher:
             # Only now: the owner before can no longer commit, and what was committed is there to be read.
             position = await read_position(self._kafka, self.partition)
             fence = await self._store.fence(self.partition)
-            if position.seq > fence.seq:
+            if position.seq > fence.seq or fence.recovers:
                 raise OutboxAhead(position, fence)
             await self._store.published(self.partition, position.entry, position.views_seq)
         except BaseException:

@@ -206,7 +206,7 @@ def _text(value: Text) -> str:
     return value.decode() if isinstance(value, bytes) else value
 
 
-_OWN: Final = frozenset(("epoch", "seq", "clock", "policy", "shares", "since"))
+_OWN: Final = frozenset(("epoch", "seq", "clock", "policy", "shares", "since", "recovers"))
 
 
 def fence_of(fields: Iterable[tuple[Text, Text]], erased: int = 0) -> Fence:
@@ -222,6 +222,7 @@ def fence_of(fields: Iterable[tuple[Text, Text]], erased: int = 0) -> Fence:
         since=int(held.get("since", -1)),
         positions={name: int(value) for name, value in held.items() if name not in _OWN},
         erased=erased,
+        recovers=held.get("recovers") == "1",
     )
 
 
@@ -235,6 +236,8 @@ def fence_fields(commit: Commit) -> dict[str, str]:
     }
     if commit.clock is not None:
         fields["clock"] = str(commit.clock)
+    if commit.recovers or commit.leaps:
+        fields["recovers"] = "1" if commit.recovers else "0"
     return fields | {topic: str(position) for topic, position in commit.positions_to.items()}
 
 

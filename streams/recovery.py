@@ -145,6 +145,12 @@ class Recovery(PartitionLoop):
             return held
         return replace(folded, now=max(folded.now, at), next_review=0, context=_UNSEEN)
 
+    def _make_commit(self, plan: Plan, outcome: Outcome) -> None:
+        """As the loop's, marked: until the leap what was published lies ahead, whatever the commit's number."""
+        super()._make_commit(plan, outcome)
+        if self._commit is not None:
+            self._commit = replace(self._commit, recovers=True)
+
     def _leap(self) -> Commit:
         """The commit that ends it: numbered above all that was published."""
         fence, target = self._fence, self._target

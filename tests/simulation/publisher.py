@@ -48,7 +48,8 @@ class Publisher:
         yield "producer"
         position = last_position(self._kafka, self._partition)
         if position is not None:
-            if position["seq"] > self._store.fence(self._partition).seq:
+            fence = self._store.fence(self._partition)
+            if position["seq"] > fence.seq or fence.recovers:
                 raise OutboxAhead(position)
             self._entry = position["entry"]
             self._store.published(self._partition, self._entry, position["views_seq"])
