@@ -59,6 +59,11 @@ def environ_of(stack: Stack, prefix: str) -> dict[str, str]:
     }
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What needs no servers comes first, what kills them last: a plain mistake shows in seconds."""
+    items.sort(key=lambda item: 2 * bool(item.get_closest_marker("chaos")) + bool(item.get_closest_marker("live")))
+
+
 @pytest.fixture(scope="session")
 def make_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Stack]]:
     """Makes stacks on free ports, not yet up; all are down and their folders empty at the end of the run."""
