@@ -198,6 +198,8 @@ class Publisher:
     async def _publish(self) -> bool:
         """One transaction, and what it leaves. False: a producer was made first, and all is to be read again."""
         pending = await self._store.pending(self.partition, self._position.entry, ENTRIES_MAX, VIEWS_MAX)
+        if pending.fence.seq < self._position.seq:  # a Redis that came back as it was: the position never goes back
+            raise OutboxAhead(self._position, pending.fence)
         if not pending.entries and not pending.views:
             self._entries_left.set(0)
             if self._hurry.is_set() and self._unconfirmed:

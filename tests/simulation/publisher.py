@@ -41,6 +41,7 @@ class Publisher:
         self._partition, self._kafka, self._store, self._faults, self._now = partition, kafka, store, faults, now
         self._entry = "0-0"
         self._producer: Producer | None = None
+        self._position: dict[str, Any] | None = None
 
     def start(self) -> Iterator[str]:
         """Fence whoever published before, then read how far they came: in this order. Raises OutboxAhead."""
@@ -51,7 +52,7 @@ class Publisher:
             fence = self._store.fence(self._partition)
             if position["seq"] > fence.seq or fence.recovers:
                 raise OutboxAhead(position)
-            self._entry = position["entry"]
+            self._entry, self._position = position["entry"], position
             self._store.published(self._partition, self._entry, position["views_seq"])
         yield "position"
 
@@ -59,6 +60,8 @@ class Publisher:
         """For ever. Raises ProducerFenced where another took over."""
         while True:
             pending = self._store.pending(self._partition, self._entry, self._faults.rng.randint(1, 8), 5)
+            if self._position is not None and pending.fence.seq < self._position["seq"]:
+                raise OutboxAhead(self._position)
             yield "pending"
             if not pending.entries and not pending.views:
                 continue
@@ -92,7 +95,7 @@ class Publisher:
             raise PublisherDied
         yield "position sent"
         producer.commit()
-        self._entry = entry
+        self._entry, self._position = entry, position
         if self._faults.strikes("publisher_crash"):
             raise PublisherDied
         yield "committed"
