@@ -104,6 +104,7 @@ class PartitionLoop:
         self._commit: Commit | None = None
         self._changes: Changes | None = None
         self._due_left = True
+        self._due_until = 0
         self._cache: OrderedDict[str, Customer | None] = OrderedDict()
 
     # -- what comes in
@@ -192,7 +193,8 @@ class PartitionLoop:
         missing = tuple(name for name in ids if name not in cache)
         if plan.clock == self._fence.clock and not self._due_left:
             return Load(missing)
-        return Load(missing, 0 if plan.clock is None else plan.clock, self._config.due_slice)
+        self._due_until = 0 if plan.clock is None else plan.clock
+        return Load(missing, self._due_until, self._config.due_slice)
 
     # -- the answers
 
@@ -252,7 +254,12 @@ class PartitionLoop:
                 refused.clock = clock
                 self._planner.refuse(refused, item, type(unknown).__name__, str(unknown))
         done = batch.settle(plan.clock, loaded.due)
-        return Outcome(batch.changes(), done, refused)
+        changes = batch.changes()
+        for name in loaded.due:  # filed too early (a Redis that came back as it was): without a commit none would end
+            held = known[name]
+            if held is not None and name not in changes.customers and held.next_review > self._due_until:
+                changes.customers[name] = held
+        return Outcome(changes, done, refused)
 
     def _make_commit(self, plan: Plan, outcome: Outcome) -> None:
         """Numbered steps: what changed, what leaves, where the fence moves to, what holds for all from now on."""
