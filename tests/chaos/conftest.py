@@ -69,6 +69,39 @@ def fed(world: World) -> World:
     return world
 
 
+class Year:
+    """The input, written in parts while workers read: one worker has soon fetched all there is."""
+
+    def __init__(self, world: World, rng: Random, parts: int) -> None:
+        self._world, self._rng, self._parts = world, rng, parts
+        self._part = self.records = 0
+
+    def strike(self) -> None:
+        """Write the next part and return in the middle of its being folded."""
+        before = self.records
+        written = feed.write(self._world.settings, CUSTOMERS, self._part, self._parts)
+        self._part, self.records = self._part + 1, before + written
+        least = before + self._rng.randint(1, written * 3 // 4)
+        seen = self._world.until_seen(lambda now: now.records >= least, f"{least} records are folded")
+        assert seen.records < self.records, "the part is folded to its end: what comes now proves little"
+
+    def folded(self) -> None:
+        """Wait until all that was written is folded."""
+        self._world.until_seen(lambda now: now.records >= self.records, f"all {self.records} records are folded")
+
+    def rest(self) -> None:
+        """Write what is left."""
+        while self._part < self._parts:
+            feed.write(self._world.settings, CUSTOMERS, self._part, self._parts)
+            self._part += 1
+
+
+@pytest.fixture
+def year(world: World, rng: Random) -> Callable[[int], Year]:
+    """The year in so many parts, on an empty installation."""
+    return lambda parts: Year(world, rng, parts)
+
+
 @pytest.fixture
 def rng(request: pytest.FixtureRequest) -> Random:
     """SEED=7 repeats one; each test has its own from it."""

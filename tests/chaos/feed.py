@@ -10,9 +10,9 @@ As a process (`python -m tests.chaos.feed CUSTOMERS`) it writes while workers re
 from __future__ import annotations
 
 import asyncio
-import heapq
 import sys
 from collections.abc import Iterator
+from functools import cache
 
 from schemas import codec, topics
 from streams import ingest
@@ -35,10 +35,11 @@ class Silent(Progress):
     def tell(self, text: str) -> None: ...
 
 
-def records(customers: int) -> Iterator[Item]:
+@cache
+def records(customers: int) -> list[Item]:
     """In order of time."""
     plain = list(dataset("completejourney", customers))
-    return heapq.merge(plain, _extras(plain), key=lambda item: item.at)
+    return sorted([*plain, *_extras(plain)], key=lambda item: item.at)
 
 
 def _extras(plain: list[Item]) -> Iterator[Item]:
@@ -92,25 +93,29 @@ def _complaint(item: Item, number: int) -> bytes:
     )
 
 
-async def _write(settings: Settings, customers: int) -> int:
+async def _write(settings: Settings, customers: int, part: int, parts: int) -> int:
     policy = read_policy(settings.policy)
-    feed = list(records(customers))
+    feed = records(customers)
     until = ingest.end_of_day(feed[-1].at, policy.calendar)
-    times = ingest.tick_times(feed[0].at, until, Every(days=1), policy.calendar)
-    after = dict.fromkeys(range(settings.partitions))
+    times = list(ingest.tick_times(feed[0].at, until, Every(days=1), policy.calendar))
+    cuts = [-1, *(times[len(times) * n // parts - 1] for n in range(1, parts + 1))]
+    after, last = cuts[part], cuts[part + 1]
+    clocks = dict.fromkeys(range(settings.partitions), after if part else None)
+    mine = [item for item in feed if after < item.at <= last]
+    ticks = iter([at for at in times if after < at <= last])
     producer = ingest.producer_for(settings)
     await producer.start()
     try:
-        ticking = Ticking(times, until, after, policy, f"chaos/{customers}")
-        done = await ingest.write_feed(ingest.Sender(producer), feed, settings.partitions, ticking, None, Silent())
-        return done.written
+        ticking = Ticking(ticks, last, clocks, policy, f"chaos/{customers}/{part}")
+        done = await ingest.write_feed(ingest.Sender(producer), mine, settings.partitions, ticking, None, Silent())
+        return done.written + done.ticks * settings.partitions
     finally:
         await producer.stop()
 
 
-def write(settings: Settings, customers: int) -> int:
-    """All records and their ticks, acknowledged; how many records."""
-    return asyncio.run(_write(settings, customers))
+def write(settings: Settings, customers: int, part: int = 0, parts: int = 1) -> int:
+    """All records and their ticks, acknowledged, or those of one part of the year; how many lie in the topics."""
+    return asyncio.run(_write(settings, customers, part, parts))
 
 
 if __name__ == "__main__":

@@ -9,9 +9,9 @@ from random import Random
 
 import pytest
 
-from tests.chaos.conftest import CUSTOMERS
+from tests.chaos.conftest import CUSTOMERS, Year
 from tests.chaos.dump import Dump
-from tests.chaos.world import Process, Seen, World, until
+from tests.chaos.world import COUNTED, Process, Seen, World, until
 
 pytestmark = [pytest.mark.chaos, pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -20,9 +20,7 @@ KILLS = 30
 
 def input_records(undisturbed: Dump) -> int:
     """All there is to read, that of `relay` not counted."""
-    return sum(
-        int(at) for name, at in undisturbed.fences.items() if name.split()[1] in ("purchases", "contacts", "ticks")
-    )
+    return sum(int(at) for name, at in undisturbed.fences.items() if name.split()[1] in COUNTED)
 
 
 def moment(rng: Random, before: Seen, total: int) -> tuple[Callable[[Seen], bool], str]:
@@ -65,63 +63,66 @@ def share(workers: list[Process], world: World) -> None:
     until(shared, f"{len(workers)} workers share the partitions", told=world.tails)
 
 
-def strike(world: World, rng: Random, total: int) -> None:
-    """Wait for a moment in the middle of the work."""
-    seen = world.until_seen(lambda _: True, "Redis answers")
-    least = seen.records + rng.randint(1, total // 12)
-    world.until_seen(lambda now: now.records >= least, f"{least} records are folded")
-
-
-def test_D1_one_of_two_workers_is_killed(fed: World, undisturbed: Dump, rng: Random) -> None:
-    total = input_records(undisturbed)
-    workers = [fed.worker(), fed.worker()]
+def test_D1_one_of_two_workers_is_killed(
+    world: World, undisturbed: Dump, rng: Random, year: Callable[[int], Year]
+) -> None:
+    parts = year(3)
+    workers = [world.worker(), world.worker()]
     for _ in range(2):
-        share(workers, fed)
-        strike(fed, rng, total)
-        victim = workers.pop(rng.randrange(2))
-        victim.kill()
-        workers.append(fed.worker())
-    strike(fed, rng, total)
-    assert [worker.code for worker in workers] == [None, None], fed.tails()
+        share(workers, world)
+        parts.strike()
+        workers.pop(rng.randrange(2)).kill()
+        parts.folded()
+        workers.append(world.worker())
+    parts.strike()
+    assert [worker.code for worker in workers] == [None, None], world.tails()
     for worker in workers:
         worker.kill()
-    fed.finish()
-    fed.assert_same_as(undisturbed)
+    world.finish()
+    world.assert_same_as(undisturbed)
 
 
-def test_D1_workers_join_and_leave_by_sigterm_and_end_with_0(fed: World, undisturbed: Dump, rng: Random) -> None:
-    total = input_records(undisturbed)
-    workers = [fed.worker(), fed.worker()]
+def test_D1_workers_join_and_leave_by_sigterm_and_end_with_0(
+    world: World, undisturbed: Dump, rng: Random, year: Callable[[int], Year]
+) -> None:
+    parts = year(4)
+    workers = [world.worker(), world.worker()]
     for _ in range(2):
-        share(workers, fed)
-        strike(fed, rng, total)
+        share(workers, world)
+        parts.strike()
         leaving = workers.pop(rng.randrange(2))
         leaving.signal(signal.SIGTERM)
         assert leaving.ends(30) == 0, leaving.tail()
-        share(workers, fed)
-        strike(fed, rng, total)
-        workers.append(fed.worker())
+        share(workers, world)
+        joining = world.worker()
+        until(joining.metrics_url, "another begins", told=world.tails)
+        parts.strike()  # it joins while this is folded
+        workers.append(joining)
+    share(workers, world)
     for worker in workers:
         worker.signal(signal.SIGTERM)
-    assert [worker.ends(30) for worker in workers] == [0, 0], fed.tails()
-    fed.finish()
-    fed.assert_same_as(undisturbed)
+    assert [worker.ends(30) for worker in workers] == [0, 0], world.tails()
+    world.finish()
+    world.assert_same_as(undisturbed)
 
 
-def test_D1_a_worker_that_froze_is_refused_when_it_wakes(fed: World, undisturbed: Dump, rng: Random) -> None:
-    total = input_records(undisturbed)
-    frozen = fed.worker()
-    strike(fed, rng, total)
+def test_D1_a_worker_that_froze_is_refused_when_it_wakes(
+    world: World, undisturbed: Dump, year: Callable[[int], Year]
+) -> None:
+    parts = year(3)
+    frozen = world.worker()
+    parts.strike()
     frozen.signal(signal.SIGSTOP)
-    seen = fed.until_seen(lambda _: True, "Redis answers")
-    other = fed.worker()
-    fed.until_seen(lambda now: now.epochs >= seen.epochs + fed.settings.partitions, "another took all partitions over")
-    strike(fed, rng, total // 4)
+    seen = world.until_seen(lambda _: True, "Redis answers")
+    other = world.worker()
+    world.until_seen(lambda now: now.epochs >= seen.epochs + world.settings.partitions, "another took all over")
+    parts.strike()
     frozen.signal(signal.SIGCONT)
-    until(lambda: frozen.says("starts again from its fence") or frozen.assigned(1), "it noticed", told=fed.tails)
-    assert [frozen.code, other.code] == [None, None], fed.tails()
+    parts.strike()
+    share([frozen, other], world)
+    assert [frozen.code, other.code] == [None, None], world.tails()
     for worker in (frozen, other):
         worker.signal(signal.SIGTERM)
-    assert [worker.ends(30) for worker in (frozen, other)] == [0, 0], fed.tails()
-    fed.finish()
-    fed.assert_same_as(undisturbed)
+    assert [worker.ends(30) for worker in (frozen, other)] == [0, 0], world.tails()
+    world.finish()
+    world.assert_same_as(undisturbed)

@@ -36,6 +36,7 @@ LOOK_S = 0.004
 SESSION_MS = 2_000
 _TAIL_LINES = 25
 _ASSIGNED = re.compile(r"assigned partitions (\[[\d, ]*\]|none)")
+COUNTED = [topic for topic in topics.INPUTS if topic != topics.RELAY]
 _METRICS = re.compile(r"metrics on (http://\S+)/metrics")
 
 
@@ -118,7 +119,8 @@ class Process:
 
 
 class Seen(Struct, frozen=True):
-    """What Redis shows of the work: commits, epochs taken, input records and outputs waiting, of all partitions."""
+    """What Redis shows of the work: commits, epochs taken, input records folded (those of `relay` not counted: markers
+    lie between them) and outputs waiting, of all partitions."""
 
     commits: int
     epochs: int
@@ -206,7 +208,7 @@ class World:
             return Seen(
                 sum(int(fence.get(b"seq", 0)) for fence in fences),
                 sum(int(fence.get(b"epoch", 0)) for fence in fences),
-                sum(int(fence.get(topic.encode(), 0)) for fence in fences for topic in topics.INPUTS),
+                sum(int(fence.get(topic.encode(), 0)) for fence in fences for topic in COUNTED),
                 sum(waiting),
             )
         return None
