@@ -21,6 +21,8 @@ class TierChange(Struct, frozen=True, kw_only=True, gc=False):
 
     `code`, `have`, `need`: the condition that decided. `keep_until`: the instant at which the tier would be lost if
     nothing but time happened (None: it would not, within the window). `to_next`: what the next tier asks.
+    `cause`: what decided, where the customer had been reviewed at this very instant before, for the id alone: late
+    events may take a customer up, down and up again at one instant.
     """
 
     customer_id: str
@@ -38,10 +40,12 @@ class TierChange(Struct, frozen=True, kw_only=True, gc=False):
     next_tier: str | None
     to_next: tuple[ToNext, ...]
     benefits: tuple[str, ...]
+    cause: str = ""
 
     @property
     def event_id(self) -> str:
-        return f"tier-changes:{self.customer_id}:{self.at}:{self.from_tier}:{self.to_tier}"
+        told = f"tier-changes:{self.customer_id}:{self.at}:{self.from_tier}:{self.to_tier}"
+        return f"{told}:{self.cause}" if self.cause else told
 
 
 Output = TierChange

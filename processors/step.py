@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from processors.customer import Customer, Told, apply, newcomer
 from processors.events import Dated, Purchase, Referral
@@ -83,7 +84,8 @@ class Batch:
             return self._now[customer_id]
         customer = self._before[customer_id]
         if customer is not None and customer.context != self._around.context:
-            self._review(customer, max(customer.now, self._around.since))
+            since = self._around.since
+            self._review(customer, max(customer.now, since), "" if customer.now < since else f"since:{since}")
             return self._now[customer_id]
         return customer
 
@@ -96,6 +98,7 @@ class Batch:
         if type(event) is Purchase and event.currency != self._policy.programme.currency:
             self._policy.rates.convert(0, event.currency)
         customer, at = self._get(event.customer_id), event.occurred_at
+        known = customer is not None
         if customer is None:
             lowest = self._policy.tiers[0].name
             not_before = self._not_before.get(event.customer_id, -1)
@@ -113,7 +116,8 @@ class Batch:
         if folded is customer:
             self._repeated(customer, event)
             return
-        self._review(folded, max(folded.now, at))
+        cause = f"{event.name}:{event.event_id}" if known and folded.now >= at else ""
+        self._review(folded, max(folded.now, at), cause)
         if isinstance(event, Purchase) and event.referrer_id and event.kind == "SALE":
             self._refer(event)
 
@@ -136,8 +140,11 @@ class Batch:
         )
         self._outputs.append(Telling(event.customer_id, referral))
 
-    def _review(self, customer: Customer, now: int) -> None:
-        self._keep(review(customer, now, self._around, self._policy))
+    def _review(self, customer: Customer, now: int, cause: str) -> None:
+        seen = review(customer, now, self._around, self._policy)
+        if cause and seen.outputs:
+            seen = replace(seen, outputs=tuple(replace(output, cause=cause) for output in seen.outputs))
+        self._keep(seen)
 
     def _advance(self, customer: Customer, until: int, steps_max: int) -> Customer:
         for seen in advance(customer, until, self._around, self._policy, steps_max=steps_max):

@@ -267,6 +267,7 @@ def output_fields(topic: str, output: Struct | Mapping[str, Any], **more: Any) -
         if name in fields:
             fields[contract_name] = fields.pop(name)
     if topic == topics.TIER_CHANGES:
+        fields.pop("cause", None)
         fields.setdefault("reason", more.get("reason", fields.get("reason_code")))
     if topic == topics.CUSTOMER_VALUE:
         fields.setdefault("at", fields["as_of"])

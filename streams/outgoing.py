@@ -22,6 +22,9 @@ from schemas.codec import write
 from schemas.topics import CUSTOMER_VALUE, IDENTITIES, RELAY, TIER_CHANGES, TOLD
 from sinks.commit import Record
 
+_OF_THE_CORE = frozenset(("code", "have", "need", "cause"))
+"""Fields of a change that its record has under another name, or not at all."""
+
 
 class Placed(Protocol):
     """A record in its turn, as the loop holds it."""
@@ -92,7 +95,7 @@ class Outgoing(Struct, frozen=True):
     def _tier_change(self, partition: int, change: TierChange, policy: Policy) -> Record:
         wording = self.wording(policy.programme.language)
         decided = change.to_tier if change.direction == "UP" else change.from_tier
-        fields = {name: value for name, value in asdict(change).items() if name not in ("code", "have", "need")} | {
+        fields = {name: value for name, value in asdict(change).items() if name not in _OF_THE_CORE} | {
             "event_id": change.event_id,
             "reason": wording.tier_reason(
                 change.direction, decided, change.code, change.have, change.need, change.currency
