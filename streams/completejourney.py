@@ -113,9 +113,7 @@ def _items(
         yield Item(at, next(number), topic, key, value)
 
 
-def _sales(
-    baskets: Baskets, lines: Table, coupons: dict[int, list[str]]
-) -> Iterator[tuple[int, str, bytes, bytes]]:
+def _sales(baskets: Baskets, lines: Table, coupons: dict[int, list[str]]) -> Iterator[tuple[int, str, bytes, bytes]]:
     offsets, data = _line_bytes(lines)
     where = {store: purchase_bytes.place(str(store), "store", "USD") for store in set(baskets.stores)}
     names = {household: str(household) for household in set(baskets.households)}

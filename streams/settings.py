@@ -247,9 +247,7 @@ SPECS: tuple[Spec, ...] = (
     Spec(field="data_dir", parse=_path, default=".loyalty", help="where the local stack keeps its data"),
     Spec(field="policy", parse=_path, default=str(_SHIPPED_POLICY), help="the policy file: tiers, costs, rules"),
     Spec(field="partitions", parse=_between(1, 10_000), default="12", help="partitions of every input topic"),
-    Spec(
-        field="metrics", parse=_listening, default="127.0.0.1:9464", help="where /metrics is served; port 0: any"
-    ),
+    Spec(field="metrics", parse=_listening, default="127.0.0.1:9464", help="where /metrics is served; port 0: any"),
     Spec(field="clock", parse=_one_of("wall", "data"), default="wall", help="who makes the ticks: wall | data"),
     Spec(field="schema_registry_url", parse=_url, default="", help="Confluent-style registry; empty: none"),
     Spec(

@@ -96,9 +96,7 @@ def _importable(topic: str) -> str:
     raise UsageError(f"{topic!r} takes no import: it must be one of {', '.join(IMPORTABLE)}{hint}")
 
 
-def _read_in(
-    spool: Spool, rows: Iterable[Row | BadRow], topic: str, limits: Limits, file: Path, out: Output
-) -> int:
+def _read_in(spool: Spool, rows: Iterable[Row | BadRow], topic: str, limits: Limits, file: Path, out: Output) -> int:
     """Fills the spool, lists the bad rows, gives their number."""
     bad = read = 0
     big = file.is_file() and file.stat().st_size > _BIG_FILE_BYTES

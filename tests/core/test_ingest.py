@@ -436,9 +436,7 @@ class Wire:
         assert (topic, partition, self.ticks) == (topics.POLICIES, 0, [])
         self.policies.append(key)
 
-    async def add(
-        self, topic: str, partition: int, key: bytes | None, value: bytes | None, headers: Any = ()
-    ) -> None:
+    async def add(self, topic: str, partition: int, key: bytes | None, value: bytes | None, headers: Any = ()) -> None:
         if topic == topics.TICKS:
             assert key is None
             assert value is not None

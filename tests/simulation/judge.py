@@ -35,9 +35,7 @@ def judge(world: World, undisturbed: World) -> None:
 
 def customers(world: World) -> dict[str, Customer]:
     """All customers of all partitions."""
-    return {
-        name: state.decode(blob) for part in world.store.partitions.values() for name, blob in part.states.items()
-    }
+    return {name: state.decode(blob) for part in world.store.partitions.values() for name, blob in part.states.items()}
 
 
 def changes_of(world: World) -> dict[str, list[Change]]:

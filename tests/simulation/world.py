@@ -424,4 +424,3 @@ def told_of(kafka: Kafka, partition: int) -> dict[str, Told]:
         for value in last.values()
         if value is not None
     }
-
