@@ -61,6 +61,7 @@ def test_D1_what_is_told_of_late_events_follows_from_the_log_alone_whatever_the_
 
 
 @given(policies(), st.data())
+@settings(max_examples=60)
 def test_D1_customers_do_not_meet_and_referrals_reach_who_referred(text, data):
     policy, names = policy_of(text), ("anna", "bob", "carl")
     events = with_relays(data.draw(histories(policy.programme.time_zone, customers=names)))
@@ -206,6 +207,7 @@ def test_D3_of_profiles_the_latest_by_time_and_id_wins(order):
 
 
 @given(policies(), st.data())
+@settings(max_examples=60)
 def test_D4_after_an_erase_what_was_before_is_dropped_and_what_comes_later_starts_afresh(text, data):
     policy = policy_of(text)
     events = data.draw(histories(policy.programme.time_zone, least=2))

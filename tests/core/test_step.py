@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from processors import tier
@@ -125,6 +125,7 @@ SHARES = st.dictionaries(st.just("0.2"), st.integers(0, 3000), min_size=1)
 
 
 @given(policies(), st.data())
+@settings(max_examples=60)
 def test_V5_a_new_threshold_is_seen_once_by_all_at_the_instant_of_its_tick(text, data):
     """The ladder gets one more tier, for a top share: nobody is in it before a tick says what it takes."""
     text += '[[tiers]]\nname = "vital"\nmin_value_share_rank = 0.2\nmin_value_365d = 1\n'

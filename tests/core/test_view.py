@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from processors.review import evaluated
@@ -22,6 +22,7 @@ last_purchase_at lifetime_value lifetime_purchases open_complaints next_review_a
 
 
 @given(policies(), st.data())
+@settings(max_examples=60)
 def test_V1_T5_the_view_at_the_clock_equals_the_oracles_field_by_field(text, data):
     policy = policy_of(text)
     events = data.draw(histories(policy.programme.time_zone))
@@ -34,6 +35,7 @@ def test_V1_T5_the_view_at_the_clock_equals_the_oracles_field_by_field(text, dat
 
 
 @given(policies(), st.data())
+@settings(max_examples=60)
 def test_T2_what_holds_until_the_next_review_is_the_same_as_stored_and_at_the_clock(text, data):
     """All that does not drift: a reader who finds the hash and one who asks at the clock read the same."""
     policy = policy_of(text)
