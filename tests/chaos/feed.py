@@ -1,7 +1,8 @@
 """What the crash tests read: some households of the grocer's year, and what tills add to it.
 
-Beside the data set's records: purchases that name a referrer, repeats, records at another customer's key (they travel
-by `relay`), complaints, and broken bytes. What goes by `relay` moves figures only, no tier: its stream time there is
+Beside the data set's records: a third of the customers give back all they bought in half a year, so that tiers are lost
+by time alone; purchases that name a referrer, repeats, records at another customer's key (they travel by `relay`),
+complaints, and broken bytes. What goes by `relay` moves figures only, no tier: its stream time there is
 whatever the other partition has come to, and the end state must not depend on it.
 
 As a process (`python -m tests.chaos.feed CUSTOMERS`) it writes while workers read already.
@@ -13,6 +14,7 @@ import asyncio
 import sys
 from collections.abc import Iterator
 from functools import cache
+from typing import Any
 
 from schemas import codec, topics
 from streams import ingest
@@ -25,6 +27,9 @@ from streams.texts import read_policy
 
 _REFERS, _REPEATS, _MISPLACED, _COMPLAINS, _BROKEN = 40, 30, 50, 60, 70
 """One in so many purchases brings one of these."""
+
+_RETURNS = 3
+"""One in so many customers gives all back."""
 
 
 class Silent(Progress):
@@ -45,6 +50,7 @@ def records(customers: int) -> list[Item]:
 def _extras(plain: list[Item]) -> Iterator[Item]:
     names = sorted({item.key for item in plain})
     bought = [item for item in plain if item.topic == topics.PURCHASES]
+    yield from _returns(bought)
     for number, item in enumerate(bought):
         other = names[number % len(names)]
         if number % _REFERS == 0:
@@ -59,7 +65,22 @@ def _extras(plain: list[Item]) -> Iterator[Item]:
             yield Item(item.at, item.number, topics.PURCHASES, item.key, item.value[: 12 + number % 30])
 
 
-def _changed(item: Item, number: int, **fields: str) -> Item:
+def _returns(bought: list[Item]) -> Iterator[Item]:
+    """All that was bought up to the middle of the year, given back at once."""
+    middle = (bought[0].at + bought[-1].at) // 2
+    spent: dict[bytes, int] = {}
+    for item in bought:
+        if int(item.key) % _RETURNS:
+            continue
+        amount = sum(line.net_amount for line in codec.decode(topics.PURCHASES, item.value, item.key).lines)
+        if item.at < middle:
+            spent[item.key] = spent.get(item.key, 0) + amount
+        elif item.key in spent:
+            lines = [{"category": "GROCERY", "quantity": 1, "net_amount": spent.pop(item.key) + amount}]
+            yield _changed(item, item.number, kind="RETURN", lines=lines, event_id=f"returned-by-{item.key.decode()}")
+
+
+def _changed(item: Item, number: int, **fields: Any) -> Item:
     bought = codec.read(topics.PURCHASES, item.value) | {"event_id": f"with-referrer-{number}"} | fields
     return Item(item.at, item.number, item.topic, item.key, codec.write(topics.PURCHASES, bought))
 

@@ -1,0 +1,132 @@
+"""A year of real tills through real servers is, for every household, what plain Python makes of the contract.
+
+LOYALTY_TEST_CUSTOMERS=N takes the first N households; by default 150, and in CI all 2,469.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tomllib
+from collections import Counter
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra.localstack import Stack
+from schemas import topics
+from tests.chaos.dump import Dump, committed, differences, problems, summary
+from tests.chaos.world import World
+from tests.conftest import ROOT
+from tests.live import grocer
+from tests.oracle import histories, life
+
+pytestmark = [pytest.mark.live, pytest.mark.slow, pytest.mark.timeout(900)]
+
+POLICY = Path(ROOT) / "infra" / "policy-completejourney.toml"
+CUSTOMERS = int(os.environ.get("LOYALTY_TEST_CUSTOMERS", "0" if os.environ.get("CI") else "150")) or None
+UNTIL_MS = 1_514_782_799_999
+"""2017-12-31T23:59:59.999-05:00"""
+
+
+class Expected:
+    """What the oracle says of every household at the end of the year: its view, and its changes in order."""
+
+    def __init__(self) -> None:
+        policy = tomllib.loads(POLICY.read_text(), parse_float=Decimal)
+        programme = policy["programme"]
+        self.views: dict[str, dict[str, Any]] = {}
+        self.changes: dict[str, list[tuple[int, str, str, int]]] = {}
+        for customer_id, log in histories(grocer.events(CUSTOMERS)).items():
+            one = life(log, policy)
+            self.views[customer_id] = one.view(UNTIL_MS) | {
+                "customer_id": customer_id,
+                "policy": f"{programme['name']}@{programme['version']}",
+            }
+            if one.changes:
+                self.changes[customer_id] = [tuple(change) for change in one.changes]
+
+
+@pytest.fixture(scope="module")
+def replayed(make_stack: Callable[[], Stack], tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A fresh stack, the year imported and folded by one worker."""
+    stack = make_stack()
+    stack.up()
+    world = World(
+        stack, tmp_path_factory.mktemp("first-light"), prefix="loyalty", policy=POLICY, LOYALTY_PARTITIONS="12"
+    )
+    try:
+        world.loyalty("topics", "create")
+        run(world)
+        yield world
+    finally:
+        world.end()
+        stack.down()
+
+
+def run(world: World) -> None:
+    """The two commands."""
+    some = () if CUSTOMERS is None else ("--customers", str(CUSTOMERS))
+    world.loyalty("import-dataset", "completejourney", *some)
+    world.finish(600)
+
+
+@pytest.fixture(scope="module")
+def expected() -> Expected:
+    return Expected()
+
+
+@pytest.fixture(scope="module")
+def found(replayed: World) -> Dump:
+    return replayed.dump()
+
+
+def test_V1_T1_every_view_is_the_oracles_to_the_cent_and_the_day(replayed: World, expected: Expected) -> None:
+    told = [json.loads(line) for line in replayed.loyalty("customers", "--json").splitlines()]
+    views = {view["customer_id"]: view for view in told}
+    assert len(views) == len(told), "a customer is listed twice"
+    assert views.keys() == expected.views.keys()
+    wrong = [
+        f"customer {customer_id}: {name} is {views[customer_id][name]!r}, the contract says {value!r}"
+        for customer_id, view in expected.views.items()
+        for name, value in view.items()
+        if views[customer_id][name] != value
+    ]
+    assert not wrong, summary(wrong)
+
+
+def test_T1_T2_every_change_is_told_once_as_the_oracle_has_it(found: Dump, expected: Expected) -> None:
+    told = {
+        customer_id: [(c["at"], c["from_tier"], c["to_tier"], c["value_365d"]) for c in changes]
+        for customer_id, changes in found.changes.items()
+    }
+    everyone = told.keys() | expected.changes.keys()
+    wrong = [
+        f"customer {customer_id}: told {told.get(customer_id)}, the contract says {expected.changes.get(customer_id)}"
+        for customer_id in sorted(everyone)
+        if told.get(customer_id) != expected.changes.get(customer_id)
+    ]
+    assert not wrong, summary(wrong)
+    directions = Counter(c["direction"] for changes in found.changes.values() for c in changes)
+    assert directions["UP"] > len(expected.views) // 4, directions
+
+
+def test_D1_D2_last_values_are_the_hashes_and_each_customer_is_due_once(found: Dump, expected: Expected) -> None:
+    assert not problems(found), summary(problems(found))
+    assert found.values.keys() == found.due.keys() == expected.views.keys()
+    assert not found.dead_letters
+
+
+def test_D1_a_second_run_starts_from_what_is_there_and_changes_nothing(replayed: World, found: Dump) -> None:
+    def told() -> dict[str, int]:
+        kafka = replayed.settings.kafka
+        outputs = [name for name, topic in topics.TOPICS.items() if topic.direction != "internal"]
+        return {name: sum(1 for _ in committed(kafka, name)) for name in outputs}
+
+    before = told()
+    run(replayed)
+    assert told() == before
+    assert not (wrong := differences(found, replayed.dump())), summary(wrong)
