@@ -14,7 +14,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from heapq import merge
 from itertools import count
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -96,7 +96,7 @@ def _baskets(lines: Table) -> Baskets:
         lines["household_id"].take(first).to_pylist(),
         lines["store_id"].take(first).to_pylist(),
         at.take(first).to_pylist(),
-        [*first.to_pylist(), len(ids)],
+        [*cast("list[int]", first.to_pylist()), len(ids)],
     )
     assert len(set(found.ids)) == len(found.ids), "a basket's lines do not lie together: the file is not the known one"
     assert found.at == sorted(found.at), "the baskets are not in order of time: the file is not the known one"
@@ -145,7 +145,7 @@ def _line_bytes(lines: Table) -> tuple[list[int], bytes]:
     joined = joined.combine_chunks() if isinstance(joined, pa.ChunkedArray) else joined
     _, offsets, data = joined.buffers()
     assert joined.offset == 0
-    return memoryview(offsets).cast("i")[: len(joined) + 1].tolist(), data.to_pybytes() if data else b""
+    return memoryview(cast(Any, offsets)).cast("i")[: len(joined) + 1].tolist(), data.to_pybytes() if data else b""
 
 
 def _replaced(column: Table, encode: Any) -> Table:
