@@ -1,6 +1,6 @@
 # What one does here. `make` alone lists it.
 .DEFAULT_GOAL := help
-.PHONY: help run test lint fmt install dev bench simulate down clean clean-all lock hooks
+.PHONY: help run test lint fmt install dev bench simulate simulate-mutants down clean clean-all lock hooks
 
 SHELL := /bin/bash
 BIN := .venv/bin
@@ -34,6 +34,9 @@ bench: install  ## events a second, memory, time by stage; writes docs/benchmark
 
 simulate: dev  ## seeded crash simulations; SEED=417 runs one, SEEDS=10000 runs many
 	$(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),10000) $(if $(SEED),--seed $(SEED))
+
+simulate-mutants: dev  ## breaks the loop on purpose, and says which seed noticed
+	$(BIN)/python -m tests.simulation.mutants --seeds $(or $(SEEDS),1000)
 
 down:  ## stop the local servers; the data stays
 	@if [ -x $(BIN)/loyalty ]; then $(BIN)/loyalty stack down; \

@@ -11,7 +11,7 @@ from processors.customer import Customer, Told
 from processors.view import from_hash, view
 from schemas import state
 from schemas.codec import read
-from schemas.topics import CUSTOMER_VALUE, DEAD_LETTERS, TIER_CHANGES, TOLD
+from schemas.topics import COMPLAINTS, CONTACTS, CUSTOMER_VALUE, DEAD_LETTERS, PURCHASES, TIER_CHANGES, TOLD
 from sinks.store import view_texts
 from tests.simulation.publisher import last_position
 from tests.simulation.shop import HORIZON
@@ -31,6 +31,7 @@ def judge(world: World, undisturbed: World) -> None:
     _dead_letters(world, undisturbed)
     _counters(world, undisturbed)
     _sales(world)
+    _late(world)
 
 
 def customers(world: World) -> dict[str, Customer]:
@@ -191,3 +192,16 @@ def _sales(world: World) -> None:
             continue
         history = states[name].history
         assert history.lifetime_purchases == len(sales), f"{name}: {history.lifetime_purchases} of {len(sales)} sales"
+
+
+def _late(world: World) -> None:
+    """What was written in time is never late, for a tick waits until the others are read up to it."""
+    if world.rewound:
+        return
+    late: Counter[tuple[str, int]] = Counter()
+    for row in world.shop.rows:
+        if row.kind == "record" and row.topic in (PURCHASES, COMPLAINTS, CONTACTS) and row.value and not row.dead:
+            late[row.topic, row.partition] += read(row.topic, row.value)["occurred_at"] < row.at
+    for (topic, partition), most in late.items():
+        counted = world.store.partitions[partition].kpi[f"late:{topic}"]
+        assert counted <= most, f"p{partition}: {counted} of {topic} were late, {most} were written late"

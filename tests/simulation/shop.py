@@ -190,6 +190,7 @@ class _Maker:
         self.noise()
         if not self.shop.live:
             self.edges()
+            self.too_late_to_save()
         self.shop.rows.sort(key=lambda row: (row.at, row.topic == TICKS))
         self.holes()
         return self.shop
@@ -342,6 +343,20 @@ class _Maker:
         self.put(PURCHASES, self.place(name), tick + HOUR + 1, name, write(PURCHASES, first))
         late, _ = self.purchase(name, edge - 1)
         self.put(PURCHASES, self.place(name), tick + HOUR + 2, name, write(PURCHASES, late), "TooLate")
+
+    def too_late_to_save(self) -> None:
+        """All is brought back, the grace ends, and then a purchase comes that would have kept the tier."""
+        rng = self.rng
+        names = sorted(self.shop.settled - self.shop.erased)
+        if not names or rng.random() < 0.5:
+            return
+        name, at = rng.choice(names), rng.randint(START + DAY, END - 60 * DAY)
+        lines = [{"category": "tea", "quantity": 1, "net_amount": 29_000}]
+        for after, kind, late in ((0, "SALE", 0), (1, "RETURN", 0), (2, "SALE", rng.randint(15, 50))):
+            record, _ = self.purchase(name, at + after * DAY, kind=kind, lines=lines)
+            if kind == "SALE":
+                self.sold(record, 29_000)
+            self.put(PURCHASES, self.place(name), at + (after + late) * DAY, name, write(PURCHASES, record))
 
     def holes(self) -> None:
         """Markers, compacted records and records of aborted transactions between the others, and behind the last."""
