@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
 
+from schemas import topics
 from schemas.partitioner import partition_of
 from schemas.topics import DEAD_LETTERS
 from sinks.commit import Record
@@ -26,6 +27,13 @@ Headers = Sequence[tuple[str, bytes]]
 _PREFIX: Final = "dlq."
 RETRY: Final = "dlq.retry"
 """How often the record was sent again; it travels with the record."""
+
+SIZE: Final = "dlq.size"
+"""How many bytes the value had, where only its beginning is kept; such a letter is never sent again."""
+
+_KEPT_WHOLE_BYTES: Final = topics.bytes_max(DEAD_LETTERS) - 262_144  # room for framing and for the reason
+_KEPT_BYTES: Final = 65_536
+_KEPT_OF_KEY_BYTES: Final = 256
 
 _METADATA_MAX: Final = 4_000  # the broker takes 4,096 bytes
 _SEND_AT_ONCE: Final = 500
@@ -43,16 +51,27 @@ def dead_letter(  # noqa: PLR0913, PLR0917 - the record, and what was wrong with
     message: str,
     at: int,
 ) -> Record:
-    """The dead letter of a record: its own bytes, key and headers, and why. error: the class; at: ms."""
+    """The dead letter of a record: its own bytes, key and headers, and why. error: the class; at: ms.
+
+    Of a record too large for the topic only the beginning is kept, with its size in `dlq.size`: compressed, the broker
+    took it, and it must not stop the outputs of its partition.
+    """
     told = {"topic": topic, "partition": partition, "offset": offset, "error": error, "message": message, "at": at}
     own = tuple((name, held) for name, held in headers if not name.startswith(_PREFIX) or name == RETRY)
+    if _bytes_of(key, value, own) > _KEPT_WHOLE_BYTES:
+        told[SIZE.removeprefix(_PREFIX)] = len(value or b"")
+        key, value, own = key and key[:_KEPT_OF_KEY_BYTES], value and value[:_KEPT_BYTES], ()
     why = tuple((_PREFIX + name, str(held).encode()) for name, held in told.items())
     return Record(DEAD_LETTERS, key, value, own + why)
 
 
+def _bytes_of(key: bytes | None, value: bytes | None, headers: Headers) -> int:
+    return len(key or b"") + len(value or b"") + sum(len(name) + len(held or b"") for name, held in headers)
+
+
 class DeadLetter(Struct, frozen=True, kw_only=True):
     """A dead letter as it lies in its topic. letter_*: where; the rest is the original's. at: ms. retried: it was sent
-    again already. retries: how often before it came here."""
+    again already. retries: how often before it came here. cut: only the beginning of its value is kept."""
 
     letter_partition: int
     letter_offset: int
@@ -67,6 +86,7 @@ class DeadLetter(Struct, frozen=True, kw_only=True):
     at: int
     retries: int
     retried: bool
+    cut: bool = False
 
 
 class Wanted(Struct, frozen=True, kw_only=True):
@@ -135,7 +155,7 @@ def _retry_place(
     passed = sent.position
     for letter in _letters(consumer, place, sent.position, sent):
         if not letter.retried:
-            if wanted.takes(letter):
+            if wanted.takes(letter) and not letter.cut:
                 batch.append(letter)
             else:
                 sent.leave_out(letter.letter_offset)
@@ -261,4 +281,5 @@ def _letter(record: Any, sent: _Sent) -> DeadLetter:
         at=int(why.get("dlq.at", 0)),
         retries=int(why.get(RETRY, 0)),
         retried=sent.holds(record.offset),
+        cut=SIZE in why,
     )

@@ -252,7 +252,7 @@ class PartitionLoop:
                 batch.fold(event, clock)
             except UnknownCurrency as unknown:
                 refused.clock = clock
-                self._planner.refuse(refused, item, type(unknown).__name__, str(unknown))
+                self._planner.refuse(refused, item, type(unknown).__name__, f"currency: {unknown}")
         done = batch.settle(plan.clock, loaded.due)
         changes = batch.changes()
         for name in loaded.due:  # filed too early (a Redis that came back as it was): without a commit none would end

@@ -15,8 +15,9 @@ from processors.days import DAY_MS
 from processors.events import Dated, Erase, Misplaced, Purchase, Tick
 from processors.policy import Policy
 from schemas.codec import decode
-from schemas.errors import BadRecord
+from schemas.errors import BadRecord, Oversize
 from schemas.partitioner import partition_of
+from schemas.topics import bytes_max
 from sinks.commit import Record
 from sinks.dead_letters import dead_letter
 from streams.outgoing import Outgoing
@@ -102,6 +103,11 @@ class Planner(Struct, frozen=True):
             event = event.event
         name = event.customer_id
         if name not in placed and partition_of(name.encode(), self.config.partitions) != self.partition:
+            size = len(item.record.key or b"") + len(item.record.value or b"")
+            if size > bytes_max(item.topic):
+                text = f"key and value have {size:,} bytes: must be at most {bytes_max(item.topic):,} to travel on"
+                self.refuse(plan, item, Oversize.__name__, f"{text}; send the record with the key {name!r}")
+                return
             plan.counts[f"rerouted:{item.topic}"] += 1
             plan.outbox.append(self.config.outgoing.rerouted(self.partition, item, name))
             return

@@ -48,31 +48,64 @@ class Dump(Struct, kw_only=True):
     dead_letters: Counter[str]
 
 
+class Kept(Struct):
+    """What Redis holds of all partitions, as in `Dump`."""
+
+    states: dict[str, dict[str, Any]]
+    views: dict[str, dict[str, str]]
+    due: dict[str, list[int]]
+    kpi: dict[str, int]
+    fences: dict[str, str]
+    unpublished: dict[str, int]
+
+
 # ---- reading
 
 
 def dump(settings: Settings, policy: Policy) -> Dump:
     """What Redis and the read-committed topics hold now. settings: of the installation; policy: the one in force."""
+    held = kept(settings, policy)
+    return Dump(
+        states=held.states,
+        views=held.views,
+        due=held.due,
+        changes=changes_told(settings),
+        values=_last(settings.kafka, topics.CUSTOMER_VALUE),
+        told=_last(settings.kafka, topics.TOLD),
+        kpi=held.kpi,
+        fences=held.fences,
+        unpublished=held.unpublished,
+        dead_letters=Counter(map(_letter, committed(settings.kafka, topics.DEAD_LETTERS))),
+    )
+
+
+def kept(settings: Settings, policy: Policy) -> Kept:
+    """What Redis holds now."""
     keys = Keys(settings.prefix)
     with redis.Redis.from_url(settings.redis) as client:
         held = [_partition(client, keys, number, settings, policy) for number in range(settings.partitions)]
+    return Kept(
+        states=_joined(one["states"] for one in held),
+        views=_joined(one["views"] for one in held),
+        due=_due(held),
+        kpi=_by_partition(held, "kpi"),
+        fences=_by_partition(held, "fence"),
+        unpublished=_by_partition(held, "unpublished"),
+    )
+
+
+def _by_partition(held: list[dict[str, Any]], what: str) -> dict[str, Any]:
+    return {f"{{{p}}} {name}": value for p, one in enumerate(held) for name, value in one[what].items()}
+
+
+def changes_told(settings: Settings) -> dict[str, list[dict[str, Any]]]:
+    """By customer id, what a read_committed subscriber of `tier-changes` gets, in its order."""
     changes: dict[str, list[dict[str, Any]]] = {}
     for record in committed(settings.kafka, topics.TIER_CHANGES):
         fields = codec.read(topics.TIER_CHANGES, record.value)
         assert record.key.decode() == fields["customer_id"], f"{record}: the key is not the customer"
         changes.setdefault(fields["customer_id"], []).append(fields)
-    return Dump(
-        states=_joined(one["states"] for one in held),
-        views=_joined(one["views"] for one in held),
-        due=_due(held),
-        changes=changes,
-        values=_last(settings.kafka, topics.CUSTOMER_VALUE),
-        told=_last(settings.kafka, topics.TOLD),
-        kpi={f"{{{p}}} {name}": n for p, one in enumerate(held) for name, n in one["kpi"].items()},
-        fences={f"{{{p}}} {name}": text for p, one in enumerate(held) for name, text in one["fence"].items()},
-        unpublished={f"{{{p}}} {name}": n for p, one in enumerate(held) for name, n in one["unpublished"].items()},
-        dead_letters=Counter(map(_letter, committed(settings.kafka, topics.DEAD_LETTERS))),
-    )
+    return changes
 
 
 def committed(kafka: str, topic: str) -> Iterator[Any]:
@@ -186,14 +219,15 @@ def problems(dump: Dump) -> list[str]:
     a last value or told that is not the one kept."""
     return [
         *(f"{name} still holds {n}" for name, n in dump.unpublished.items() if n),
-        *_due_problems(dump),
-        *_change_problems(dump),
+        *due_problems(dump),
+        *change_problems(dump.changes, dump.views),
         *_value_problems(dump),
         *_told_problems(dump),
     ]
 
 
-def _due_problems(dump: Dump) -> Iterator[str]:
+def due_problems(dump: Dump | Kept) -> Iterator[str]:
+    """Each customer must have a state, a view and exactly one due entry, at its next review."""
     for customer_id in dump.states.keys() | dump.due.keys() | dump.views.keys():
         if customer_id not in dump.states or customer_id not in dump.views:
             yield f"customer {customer_id}: must have state, view and due entry together"
@@ -205,16 +239,17 @@ def _due_problems(dump: Dump) -> Iterator[str]:
             yield f"customer {customer_id}: view next_review_at {dump.views[customer_id]['next_review_at']} is not {at}"
 
 
-def _change_problems(dump: Dump) -> Iterator[str]:
-    ids = Counter(change["event_id"] for told in dump.changes.values() for change in told)
+def change_problems(changes: Mapping[str, list[dict[str, Any]]], views: Mapping[str, Any]) -> Iterator[str]:
+    """No change may be told twice; each must follow from the one before, and the last lead to the tier held."""
+    ids = Counter(change["event_id"] for told in changes.values() for change in told)
     for event_id, times in ids.items():
         if times > 1:
             yield f"tier-changes: {event_id} was told {times} times"
-    for customer_id, told in dump.changes.items():
+    for customer_id, told in changes.items():
         for before, after in pairwise(told):
             if before["to_tier"] != after["from_tier"] or before["at"] > after["at"]:
                 yield f"customer {customer_id}: {before['event_id']} is followed by {after['event_id']}: one is missing"
-        held = dump.views.get(customer_id)
+        held = views.get(customer_id)
         if held is not None and held["tier"] != told[-1]["to_tier"]:
             yield f"customer {customer_id}: last told {told[-1]['event_id']}, but holds {held['tier']}"
 

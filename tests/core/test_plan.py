@@ -167,3 +167,10 @@ def test_D6_bytes_that_are_no_record_are_dead_letters_with_key_value_and_place(c
 
 def test_a_bad_record_goes_at_once() -> None:
     assert of(PURCHASES, b"?").at == 0
+
+
+def test_D6_a_record_of_elsewhere_too_large_to_travel_is_a_dead_letter() -> None:
+    """Compressed, a broker takes a key of any size; on `relay` it would be refused for ever."""
+    plan = planned(of(PURCHASES, purchase(), key=b"k" * 3_000_000), partition=AWAY)
+    assert error(plan) == "Oversize"
+    assert len(plan.outbox[0].key or b"") < 1_000

@@ -10,7 +10,7 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
 from infra.localstack import Stack
 from schemas.partitioner import partition_of
-from schemas.topics import CONTACTS, CUSTOMERS, DEAD_LETTERS, PURCHASES
+from schemas.topics import CONTACTS, CUSTOMERS, DEAD_LETTERS, PURCHASES, bytes_max
 from sinks import dead_letters
 from sinks.commit import Record
 from sinks.dead_letters import ANY, TooScattered, Wanted, dead_letter, list_dead_letters, retry
@@ -38,6 +38,15 @@ def test_D6_a_dead_letter_is_the_record_and_why() -> None:
         ("dlq.message", b"lines[2].net_amount is -450"),
         ("dlq.at", b"7"),
     )
+
+
+def test_D6_of_a_record_too_large_for_the_topic_the_beginning_is_kept() -> None:
+    """Compressed, a broker takes a record of any size; as a dead letter it would be refused for ever."""
+    made = letter(3, value=b"v" * 3_000_000, key=b"k" * 5_000_000, headers=(("big", b"h" * 2_000_000),))
+    whole = sum(len(part) for part in (made.key, made.value, *(held for _, held in made.headers)) if part)
+    assert whole < bytes_max(DEAD_LETTERS) // 2
+    assert dict(made.headers)["dlq.size"] == b"3000000"
+    assert letter(3, value=b"v" * bytes_max(PURCHASES)).value == b"v" * bytes_max(PURCHASES)
 
 
 class Box:
