@@ -310,6 +310,7 @@ async def write_feed(
     await policies.publish(sender.producer, ticking.policy)  # before a tick names it
     ticks = _Ticks(sender, ticking, resume_ms)
     written = skipped = left_out = 0
+    topic = ""
     for item in feed:
         if resume_ms is not None and item.at <= resume_ms:
             skipped += 1
@@ -322,6 +323,9 @@ async def write_feed(
             ticks.shown = written + skipped
             progress.tell(utc_iso(item.at)[:10])
             await ticks.up_to(item.at)
+        if item.topic != topic:  # one after the other: a worker that reads meanwhile then meets them in order of time
+            await sender.flush()
+            topic = item.topic
         await sender.add(item.topic, partition_of(item.key, partitions), item.key, item.value)
         ticks.pending = True
         written += 1

@@ -94,7 +94,7 @@ class PartitionLoop:
         self._config = config
         self._planner = Planner(partition, config)
         self._fence = fence
-        self._order = TimeOrder(INPUTS, fence.positions, fence.clock is not None)
+        self._order = TimeOrder(INPUTS, fence.positions, fence.clock is not None, fence.clock)
         self._policy = config.policy
         self._around = surroundings(config.policy, fence.since, fence.shares)
         self._wanted_policy = fence.policy if fence.policy not in ("", config.policy.key) else None

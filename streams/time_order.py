@@ -4,7 +4,8 @@ Of a partition's topics the head record with the lowest time comes next; ties go
 last, then by offset. Record sets are only the unit of fetching. The rules, so that neither an empty buffer is taken for
 the end of a topic nor one wrong clock holds up a partition:
 
-- A record may go when each other topic has a head, or has been read up to the end that was known when last asked.
+- A record may go when each other topic has a head, or has been read up to the end that was known when last asked. One
+  that lies more than a minute after stream time goes by the next rule: ticks before it are missing, so more may be.
 - What is too far ahead of its own timestamp would hold up all behind it until that time; it will be refused, so from
   the first tick on it goes at once.
 - A tick may go only when each other topic has a head, or its end was asked for *after* the tick was fetched and the
@@ -14,7 +15,7 @@ the end of a topic nor one wrong clock holds up a partition:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from msgspec import Struct
 
@@ -55,17 +56,24 @@ class Item(Struct, gc=False):
     ahead: bool = False
 
 
+SOON_MS: Final = 60_000
+"""Live, no event lies further after stream time than a few ticks; in a replay the next one may be a day away."""
+
+_EVER: Final = 1 << 61
+
+
 class _Queue:
     """Decoded records of one topic, not yet taken. `position`: the next fetch position behind the last of them."""
 
-    __slots__ = ("ends_asked", "head", "items", "known_end", "position")
+    __slots__ = ("ends_asked", "head", "items", "known_end", "position", "serial")
 
     def __init__(self, position: int) -> None:
         self.items: list[Item] = []
         self.head = 0
         self.position = position
         self.known_end: int | None = None
-        self.ends_asked = -1  # serial number of ticks received when the end was last asked for
+        self.ends_asked = -1  # serial number of record sets received when the end was last asked for
+        self.serial = 0  # of the last record set of this topic
 
     def __len__(self) -> int:
         return len(self.items) - self.head
@@ -84,20 +92,24 @@ def _go_at_once(items: Sequence[Item]) -> None:
 
 class TimeOrder:
     """topics: all input topics of the partition in the order that breaks ties, the tick topic last. ticked: there was
-    a tick before these positions."""
+    a tick before these positions. clock: the last of them, ms, as far as it is known."""
 
-    def __init__(self, topics: Sequence[str], positions: Mapping[str, int], ticked: bool = False) -> None:
+    def __init__(
+        self, topics: Sequence[str], positions: Mapping[str, int], ticked: bool = False, clock: int | None = None
+    ) -> None:
         self._queues = {topic: _Queue(positions.get(topic, 0)) for topic in topics}
         self._order = tuple(self._queues.items())
         self._ticks = topics[-1]
-        self._tick_sets = 0
+        self._sets = 0
         self._ticked = ticked
+        self._clock = clock
 
     def put(self, topic: str, items: list[Item], position: int) -> None:
         """More of a topic, in offset order; `position`: its next fetch position."""
         queue = self._queues[topic]
-        if topic == self._ticks and items:
-            self._tick_sets += 1
+        if items:
+            self._sets += 1
+            queue.serial = self._sets
         if self._ticked:
             _go_at_once(items)
         queue.items = queue.items[queue.head :] + items if len(queue) else items
@@ -125,7 +137,7 @@ class TimeOrder:
     @property
     def asked(self) -> int:
         """A serial number: remember it when asking for ends, and hand it back with them."""
-        return self._tick_sets
+        return self._sets
 
     def ends(self, ends: Mapping[str, End], asked: int) -> None:
         """What the broker answered; `asked` as it stood when the question was sent."""
@@ -149,9 +161,10 @@ class TimeOrder:
             topic, queue, until = self._lowest()
             if queue is None:
                 return taken, False
-            if not self._may_go(topic):
+            reach = self._reach(topic, queue)
+            if queue.items[queue.head].at > reach:
                 return taken, True
-            stop = self._run(queue, topic, until, limit - len(taken))
+            stop = self._run(queue, topic, min(until, (reach, len(self._order))), limit - len(taken))
             run = queue.items[queue.head : stop]
             taken.extend(run)
             queue.pop_to(stop)
@@ -160,6 +173,8 @@ class TimeOrder:
                 self._ticked = True
                 for _, waiting in self._order:
                     _go_at_once(waiting.items)
+            if type(last) is Tick:
+                self._clock = last.at if self._clock is None else max(self._clock, last.at)
             if type(last) is Tick and (last.policy not in ("", policy) or last.value_at_share):
                 return taken, False
         return taken, False
@@ -192,13 +207,15 @@ class TimeOrder:
     def _rank(self, topic: str) -> int:
         return next(rank for rank, (name, _) in enumerate(self._order) if name == topic)
 
-    def _may_go(self, topic: str) -> bool:
-        tick = topic == self._ticks
+    def _reach(self, topic: str, mine: _Queue) -> int:
+        """The time (ms) up to which records of the topic may go now; below 0: none."""
+        fresh = True
         for name, queue in self._order:
             if name == topic or len(queue):
                 continue
             if queue.known_end is None or queue.position < queue.known_end:
-                return False
-            if tick and queue.ends_asked < self._tick_sets:
-                return False
-        return True
+                return -1
+            fresh = fresh and queue.ends_asked >= mine.serial
+        if fresh:
+            return _EVER
+        return -1 if topic == self._ticks or self._clock is None else self._clock + SOON_MS

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from msgspec import Struct
 
 from processors.events import Purchase, Tick
-from streams.time_order import End, Item, TimeOrder
+from streams.time_order import SOON_MS, End, Item, TimeOrder
 
 TOPICS = ("purchases", "contacts", "ticks")
 
@@ -89,7 +89,29 @@ def test_a_record_waits_for_a_topic_that_was_not_read_to_its_end() -> None:
     made.ends({topic: End(0, 1 if topic == "contacts" else 0) for topic in TOPICS}, made.asked)
     assert made.take(9) == ([], True)
     made.put("contacts", [item("contacts", 3, 0)], 1)
+    tell_ends(made, purchases=1, contacts=1)
     assert take(made) == [("contacts", 3), ("purchases", 7)]
+
+
+def test_a_record_soon_after_stream_time_waits_for_no_new_ends() -> None:
+    made = TimeOrder(TOPICS, {}, ticked=True, clock=1_000_000)
+    tell_ends(made)
+    soon = 1_000_000 + SOON_MS
+    made.put("contacts", [item("contacts", soon, 0), item("contacts", soon + 1, 1)], 2)
+    assert take(made) == [("contacts", soon)]
+    assert made.take(9) == ([], True), "the second lies further than ticks may be apart"
+
+
+def test_a_record_far_after_stream_time_waits_for_what_was_written_before_it() -> None:
+    made = TimeOrder(TOPICS, {}, ticked=True, clock=1_000)
+    tell_ends(made)
+    made.put("contacts", [item("contacts", 90_000_000, 0)], 1)
+    assert made.take(9) == ([], True), "ends as of before it came"
+    made.ends({topic: End(0, 1 if topic == "purchases" else 0) for topic in TOPICS}, made.asked)
+    assert made.take(9) == ([], True), "an earlier purchase lies there by now"
+    made.put("purchases", [item("purchases", 80_000_000, 0)], 1)
+    tell_ends(made, purchases=1, contacts=1)
+    assert take(made) == [("purchases", 80_000_000), ("contacts", 90_000_000)]
 
 
 def test_a_tick_waits_for_ends_that_were_asked_for_after_it_was_fetched() -> None:
