@@ -36,7 +36,7 @@ class OutboxAhead(Exception):
     def __init__(self, position: Position, fence: Fence) -> None:
         super().__init__(
             f"partition {position.partition}: Redis stands at commit {fence.seq}, but {position.seq} were published: "
-            f"it lost its last changes; fold them again from Kafka with: loyalty rebuild"
+            f"it lost its last changes, which are folded again from Kafka"
         )
         self.position = position
 

@@ -89,7 +89,7 @@ class Runner:
         try:
             await self._publisher.start(fence)
         except OutboxAhead as ahead:
-            log.warning("partition %d: %s", self.partition, ahead)
+            log.warning("%s", ahead)
             position, told = ahead.position, await self._publisher.told()
             target = Target(position.seq, position.clock, position.positions, told)
             self._loop = Recovery(self.partition, fence, target, self._config)

@@ -13,7 +13,7 @@ import pytest
 from infra.localstack import Stack
 from tests.chaos import feed
 from tests.chaos.dump import Dump, problems, summary
-from tests.chaos.world import World, ended
+from tests.chaos.world import Process, World, ended
 from tests.conftest import ROOT
 
 CUSTOMERS = int(os.environ.get("LOYALTY_TEST_CUSTOMERS", "200"))
@@ -78,11 +78,21 @@ class Year:
         self._world, self._rng, self._parts = world, rng, parts
         self._part = self.records = 0
 
+    def write(self) -> int:
+        """Write the next part; how many records."""
+        written = feed.write(self._world.settings, CUSTOMERS, self._part, self._parts)
+        self._part, self.records = self._part + 1, self.records + written
+        return written
+
+    def strike_with(self, worker: Process) -> None:
+        """Kill the worker in the middle of the next part."""
+        self.strike()
+        worker.kill()
+
     def strike(self) -> None:
         """Write the next part and return in the middle of its being folded."""
         before = self.records
-        written = feed.write(self._world.settings, CUSTOMERS, self._part, self._parts)
-        self._part, self.records = self._part + 1, before + written
+        written = self.write()
         least = before + self._rng.randint(1, written * 3 // 4)
         seen = self._world.until_seen(lambda now: now.records >= least, f"{least} records are folded")
         assert seen.records < self.records, "the part is folded to its end: what comes now proves little"
@@ -94,8 +104,7 @@ class Year:
     def rest(self) -> None:
         """Write what is left."""
         while self._part < self._parts:
-            feed.write(self._world.settings, CUSTOMERS, self._part, self._parts)
-            self._part += 1
+            self.write()
 
 
 @pytest.fixture

@@ -181,6 +181,10 @@ class World:
             if process.code is None:
                 process.kill()
 
+    def last_says(self, text: str) -> bool:
+        """Whether the log of the process started last holds `text`."""
+        return self._processes[-1].says(text)
+
     def tails(self, last: int = 4) -> str:
         """The ends of the last logs, those of the servers too."""
         servers = [f"--- {d.name}\n{d.tail(6)}" for d in (self.stack.kafka.daemon, self.stack.redis.daemon)]
@@ -222,6 +226,22 @@ class World:
 
         found: Seen = until(look, what, seconds, lambda: f"seen: {self.seen()}\n{self.tails()}")
         return found
+
+    def keys(self) -> dict[bytes, bytes]:
+        """All that Redis holds, as it dumps it."""
+        names = list(self._redis.scan_iter(count=1_000))
+        with self._redis.pipeline(transaction=False) as pipe:
+            for name in names:
+                pipe.dump(name)
+            return dict(zip(names, pipe.execute(), strict=True))
+
+    def restore(self, keys: Mapping[bytes, bytes]) -> None:
+        """Redis holds this and nothing else."""
+        self._redis.flushall()
+        with self._redis.pipeline(transaction=False) as pipe:
+            for name, content in keys.items():
+                pipe.restore(name, 0, content)
+            pipe.execute()
 
     # -- the end state
 

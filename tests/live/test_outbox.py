@@ -335,7 +335,7 @@ def test_a_redis_behind_what_was_published_is_noticed_at_the_start(play: Any) ->
         await scene.begin()
         publisher = scene.publisher()
         with pytest.raises(
-            OutboxAhead, match=r"Redis stands at commit 0, but 2 were published.*loyalty rebuild"
+            OutboxAhead, match=r"Redis stands at commit 0, but 2 were published.*folded again from Kafka"
         ) as ahead:
             await publisher.start(await scene.store.fence(P))
         assert (ahead.value.position.seq, ahead.value.position.positions) == (2, {"purchases": 20})
