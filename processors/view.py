@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Final
 
+from processors.care.people import held_out
 from processors.customer import Customer
 from processors.policy import Policy
 from processors.value import figures
@@ -77,6 +78,7 @@ def view(customer: Customer, policy: Policy) -> View:
         "open_complaints": sum(state.status != "RESOLVED" for state in history.complaints),
         "next_review_at": customer.next_review,
         "benefits": _benefits(policy.tiers[rank].benefits if rank is not None else ()),
+        "holdout": int(held_out(policy.programme.name, customer.id, policy.programme.holdout)),
         "policy": policy.label,
     }
 

@@ -18,7 +18,7 @@ from tests.strategies import DAY_MS, histories, parsed, policies, policy_of
 
 CONTRACT = """customer_id as_of currency tier tier_since value_365d purchases_365d returns_365d margin_365d
 cost_to_serve_365d contribution_365d categories_365d referrals_365d average_order usual_gap_days first_purchase_at
-last_purchase_at lifetime_value lifetime_purchases open_complaints next_review_at benefits policy"""
+last_purchase_at lifetime_value lifetime_purchases open_complaints next_review_at benefits holdout policy"""
 
 
 @given(policies(), st.data())

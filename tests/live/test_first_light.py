@@ -23,6 +23,7 @@ from tests.chaos.world import World
 from tests.conftest import ROOT
 from tests.live import grocer
 from tests.oracle import histories, life
+from tests.oracle.whole import held_out
 
 pytestmark = [pytest.mark.live, pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -44,6 +45,7 @@ class Expected:
             one = life(log, policy)
             self.views[customer_id] = one.view(UNTIL_MS) | {
                 "customer_id": customer_id,
+                "holdout": int(held_out(customer_id, policy)),
                 "policy": f"{programme['name']}@{programme['version']}",
             }
             if one.changes:

@@ -1,0 +1,1 @@
+"""Who is cared for, when and by whom."""
