@@ -30,6 +30,7 @@ from processors.events import (
     Referral,
     Tick,
 )
+from processors.outputs import TierChange
 from schemas import contract, framing, library, topics
 from schemas.conform import misfit
 from schemas.errors import BadField, BadKey, BadRecord, BrokenAvro, ConfluentFramed, Oversize, UnknownSchema
@@ -250,31 +251,10 @@ def encode_event(topic: str, event: Dated | Tick) -> bytes:
     return _written(topic, fields)
 
 
-_RENAMED = {topics.TIER_CHANGES: {"code": "reason_code", "have": "reason_have", "need": "reason_need"}}
+_RENAMED = {"code": "reason_code", "have": "reason_have", "need": "reason_need"}
 
 
-def output_fields(topic: str, output: Struct | Mapping[str, Any], **more: Any) -> dict[str, Any]:
-    """The fields of the record that tells `output` on `topic`; `more` adds what the core leaves out, as a sentence.
-
-    `reason` is the code where no sentence is given; a view gets the common `event_id` and `at`.
-    """
-    if isinstance(output, Mapping):
-        fields = dict(output)
-    else:
-        fields = to_builtins(output)
-        fields["event_id"] = output.event_id  # type: ignore[attr-defined]
-    for name, contract_name in _RENAMED.get(topic, {}).items():
-        if name in fields:
-            fields[contract_name] = fields.pop(name)
-    if topic == topics.TIER_CHANGES:
-        fields.pop("cause", None)
-        fields.setdefault("reason", more.get("reason", fields.get("reason_code")))
-    if topic == topics.CUSTOMER_VALUE:
-        fields.setdefault("at", fields["as_of"])
-        fields.setdefault("event_id", f"{topic}:{fields['customer_id']}:{fields['as_of']}")
-    return fields | more
-
-
-def encode_output(topic: str, output: Struct | Mapping[str, Any], **more: Any) -> bytes:
-    """An output as it is published; see `output_fields`. A BadField here is our own fault."""
-    return write(topic, output_fields(topic, output, **more))
+def encode_output(topic: str, output: TierChange, reason: str) -> bytes:
+    """An output as it is published; `reason`: its sentence. A BadField here is our own fault."""
+    fields = {_RENAMED.get(name, name): value for name, value in to_builtins(output).items() if name != "cause"}
+    return write(topic, fields | {"event_id": output.event_id, "reason": reason})

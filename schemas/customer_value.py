@@ -17,6 +17,7 @@ from xxhash import xxh3_64_intdigest
 
 from schemas import framing, library
 from schemas.cloudevents import Headers, headers
+from schemas.primitives import number
 from schemas.topics import CUSTOMER_VALUE
 
 Writer = Callable[[bytes], bytes]
@@ -25,39 +26,9 @@ Writer = Callable[[bytes], bytes]
 _REMEMBERED_MAX: Final = 16_384
 """Texts a type; then it starts afresh. Instants seldom come again and would fill the memory."""
 
-_PIECE_BITS: Final = 14
-_PIECE: Final = (1 << _PIECE_BITS) - 1
-
-
-def _varint(number: int) -> bytes:
-    out = bytearray()
-    while number > 0x7F:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    out.append(number)
-    return bytes(out)
-
-
-# A varint two bytes at a time: a timestamp is then three look-ups instead of six turns of a loop.
-_LAST: Final = tuple(_varint(n) for n in range(_PIECE + 1))
-_MORE: Final = tuple(bytes((n & 0x7F | 0x80, n >> 7 | 0x80)) for n in range(_PIECE + 1))
-
-
-def _number(value: int) -> bytes:
-    """Avro's long: zigzag, then a varint."""
-    zigzag = value << 1 if value >= 0 else ~(value << 1)
-    if zigzag <= _PIECE:
-        return _LAST[zigzag]
-    out = _MORE[zigzag & _PIECE]
-    zigzag >>= _PIECE_BITS
-    while zigzag > _PIECE:
-        out += _MORE[zigzag & _PIECE]
-        zigzag >>= _PIECE_BITS
-    return out + _LAST[zigzag]
-
 
 def _long(text: bytes) -> bytes:
-    return _number(int(text))
+    return number(int(text))
 
 
 def _double(text: bytes) -> bytes:
@@ -65,11 +36,11 @@ def _double(text: bytes) -> bytes:
 
 
 def _string(text: bytes) -> bytes:
-    return _number(len(text)) + text
+    return number(len(text)) + text
 
 
 def _enum(symbols: Sequence[str]) -> Writer:
-    places = {symbol.encode(): _number(place) for place, symbol in enumerate(symbols)}
+    places = {symbol.encode(): number(place) for place, symbol in enumerate(symbols)}
     return lambda text: places[text]
 
 
@@ -86,8 +57,8 @@ class _Remembered(dict[bytes | None, bytes]):
         return made
 
 
-_NULL: Final = _number(0)
-_PRESENT: Final = _number(1)
+_NULL: Final = number(0)
+_PRESENT: Final = number(1)
 _PLAIN: Final[Mapping[str, Writer]] = {"string": _string, "long": _long, "double": _double}
 
 

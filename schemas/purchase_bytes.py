@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from schemas import framing, library, topics
+from schemas.primitives import number
 
 _LAYOUT = (
     "event_id, customer_id, occurred_at, kind, store_id, channel, currency, lines, original_event_id, coupon_ids, "
@@ -17,7 +18,6 @@ _LAYOUT = (
 )
 _LINE_LAYOUT = "category, sku, quantity, net_amount, cost"
 
-_SMALL_END = 4_096
 _NO_ORIGINAL = b"\0"
 _NO_REFERRER_NO_EMPLOYEE = b"\0\0"
 _SALE = b"\0"
@@ -32,24 +32,6 @@ def _checked_header() -> bytes:
 
 
 _HEADER = _checked_header()
-
-
-def _zigzag(number: int) -> bytes:
-    rest = (number << 1) ^ (number >> 63)
-    out = bytearray()
-    while rest > 0x7F:
-        out.append(rest & 0x7F | 0x80)
-        rest >>= 7
-    out.append(rest)
-    return bytes(out)
-
-
-_SMALL = [_zigzag(number) for number in range(_SMALL_END)]
-
-
-def number(value: int) -> bytes:
-    """An Avro int or long."""
-    return _SMALL[value] if 0 <= value < _SMALL_END else _zigzag(value)
 
 
 def string(value: str) -> bytes:

@@ -22,6 +22,7 @@ from pyarrow import parquet
 
 from processors.days import DAY_MS, Calendar
 from schemas import codec, purchase_bytes, topics
+from schemas.primitives import number
 from streams.datasets import NEW_YORK, Dataset, data_file, mark_of
 from streams.spool import Item
 
@@ -138,8 +139,8 @@ def _line_bytes(lines: Table) -> tuple[list[int], bytes]:
     cents = pc.round(pc.multiply(lines["sales_value"], 100)).cast(pa.int64())
     parts = (
         _replaced(lines["product_id"], lambda id_: purchase_bytes.article(departments.get(id_) or _UNKNOWN, str(id_))),
-        _replaced(lines["quantity"], purchase_bytes.number),
-        _replaced(cents, lambda value: purchase_bytes.number(value) + b"\0"),  # no cost
+        _replaced(lines["quantity"], number),
+        _replaced(cents, lambda value: number(value) + b"\0"),  # no cost
     )
     joined = pc.binary_join_element_wise(*parts, b"")
     joined = joined.combine_chunks() if isinstance(joined, pa.ChunkedArray) else joined

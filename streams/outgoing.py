@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 from msgspec import Struct
-from msgspec.structs import asdict
 
 from processors.customer import Customer
 from processors.events import Misplaced, Referral
@@ -18,7 +17,7 @@ from processors.policy import Policy
 from processors.step import Changes
 from processors.wording import Wording
 from schemas.cloudevents import headers
-from schemas.codec import write
+from schemas.codec import encode_output, write
 from schemas.topics import CUSTOMER_VALUE, IDENTITIES, RELAY, TIER_CHANGES, TOLD
 from sinks.commit import Record
 
@@ -95,20 +94,10 @@ class Outgoing(Struct, frozen=True):
     def _tier_change(self, partition: int, change: TierChange, policy: Policy) -> Record:
         wording = self.wording(policy.programme.language)
         decided = change.to_tier if change.direction == "UP" else change.from_tier
-        fields = {name: value for name, value in asdict(change).items() if name not in _OF_THE_CORE} | {
-            "event_id": change.event_id,
-            "reason": wording.tier_reason(
-                change.direction, decided, change.code, change.have, change.need, change.currency
-            ),
-            "reason_code": change.code,
-            "reason_have": change.have,
-            "reason_need": change.need,
-            "to_next": [asdict(step) for step in change.to_next],
-            "benefits": list(change.benefits),
-        }
+        reason = wording.tier_reason(change.direction, decided, change.code, change.have, change.need, change.currency)
         head = headers(TIER_CHANGES, partition, change.event_id, change.at, tier=change.to_tier)
         key = change.customer_id.encode()
-        return Record(TIER_CHANGES, key, write(TIER_CHANGES, fields), head, change.customer_id)
+        return Record(TIER_CHANGES, key, encode_output(TIER_CHANGES, change, reason), head, change.customer_id)
 
     def _erased(self, customer_id: str, at: int) -> Iterator[Record]:
         key, mark = customer_id.encode(), self.mark(customer_id)

@@ -541,14 +541,6 @@ def test_T4_a_tier_change_says_why_and_what_would_raise_it() -> None:
     assert record["benefits"] == ["free delivery"]
 
 
-def test_a_view_is_published_with_the_common_fields() -> None:
-    view = {"customer_id": "anna", "as_of": AT, "tier": "silver", "value_365d": 20_100, "holdout": 0, "policy": "d@1"}
-    record = codec.read(topics.CUSTOMER_VALUE, codec.encode_output(topics.CUSTOMER_VALUE, view))
-    assert record | view == record
-    assert (record["at"], record["event_id"]) == (AT, f"customer-value:anna:{AT}")
-    assert record["p_alive"] is None
-
-
 # ---- the reader itself
 
 
