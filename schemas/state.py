@@ -51,7 +51,7 @@ def decode(state: bytes) -> Customer:
     except msgspec.MsgspecError as error:
         raise BadState(
             f"a state of format {state[0]} ({len(state)} bytes) does not hold what that format says: {error}; "
-            f"restore Redis from its last backup, or run: loyalty rebuild"
+            f"restore Redis from its last backup, or empty this prefix: a worker folds all again from Kafka"
         ) from error
 
 

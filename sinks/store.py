@@ -194,7 +194,7 @@ def check_meta(held: Mapping[str, str], meta: str, partitions: int) -> None:
     if held["layout"] != str(LAYOUT):
         raise MetaMismatch(
             f"{meta}: layout is {held['layout']}, this release writes {LAYOUT}; start the release that wrote it, or "
-            f"set another LOYALTY_PREFIX and run: loyalty rebuild"
+            f"set another LOYALTY_PREFIX: a worker folds all again from Kafka"
         )
 
 

@@ -82,7 +82,6 @@ class Assembly:
             store=self._store,
             publisher=publisher,
             ends=app.owner.ends,
-            committed=lambda _partition, _positions: None,  # `Ownership.mirror` asks the runner for its positions
             policies=self._policies,
             metrics=self._metrics,
             config=self._config,

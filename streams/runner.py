@@ -68,7 +68,6 @@ class Runner:
         store: StorePort,
         publisher: PublisherPort,
         ends: Callable[[int], Awaitable[Mapping[str, End]]],
-        committed: Callable[[int, Mapping[str, int]], None],
         policies: Policies,
         metrics: Metrics,
         config: LoopConfig,
@@ -76,7 +75,7 @@ class Runner:
         self.partition = partition
         self.progress = 0
         self._store, self._publisher, self._ends = store, publisher, ends
-        self._committed, self._policies, self._metrics, self._config = committed, policies, metrics, config
+        self._policies, self._metrics, self._config = policies, metrics, config
         self._loop: PartitionLoop | None = None
         self._news = asyncio.Event()
         self._stopping = self._running = False
@@ -192,8 +191,6 @@ class Runner:
         self._metrics.committed(commit, perf_counter() - began, time())
         if commit.outbox or commit.writes:
             self._publisher.wake()
-        if commit.positions_to:
-            self._committed(self.partition, commit.positions_to)
 
     async def _ask_ends(self, loop: PartitionLoop, effect: AskEnds) -> None:
         """Ask; where the same question was just answered, wait for a delivery or a moment first."""

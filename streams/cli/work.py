@@ -1,8 +1,10 @@
 """`loyalty worker`: folds events into customers and publishes what changed."""
 
+import signal
+import sys
 from argparse import ArgumentParser, Namespace
 
-from streams.cli.command import Command
+from streams.cli.command import OK, Command
 from streams.settings import Settings
 
 
@@ -15,6 +17,7 @@ def _worker_arguments(parser: ArgumentParser) -> None:
 
 
 def _worker(args: Namespace, settings: Settings) -> int:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(OK))  # until the worker has a handler: nothing is begun yet
     from streams.assembly import Assembly  # here, not above: `loyalty worker --help` needs no Kafka client
     from streams.worker import run
 
