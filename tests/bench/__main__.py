@@ -249,8 +249,8 @@ commit included.
 |---|{lines}|---:|
 {stages}
 
-Measured with Python {python} on {cores} cores. A fixed loop of pure Python took {reference} us a round in the same run
-(0.03 us on a quiet machine of this kind): compare runs by it, for speed differs by a factor of three between hosts.
+Measured with Python {python} on {cores} cores. A fixed loop of pure Python took {reference} us a round right after:
+compare runs by it, for the speed of shared hosts differs by a factor of two from one minute to the next.
 """
 
 if __name__ == "__main__":

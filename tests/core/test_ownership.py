@@ -26,6 +26,7 @@ class FakeSource:
         self.closed: list[int] = []
         self.ends = dict.fromkeys(INPUTS, 0)
         self.away: Exception | None = None
+        self.asked = 0
 
     def close_partitions(self, partitions: Iterable[int] | None = None) -> None:
         self.closed += partitions or []
@@ -35,6 +36,7 @@ class FakeSource:
         return self.seeks, {topic: fence.get(topic, 0) for topic in INPUTS}
 
     async def stable_ends(self, partition: int) -> dict[str, int]:
+        self.asked += 1
         if self.away is not None:
             raise self.away
         return self.ends
@@ -197,13 +199,14 @@ def test_asking_for_ends_waits_out_kafka_and_ends_when_the_partition_leaves() ->
         await until(lambda: owner.ready, "it is open")
         source.away = ConnectionError("away")
         asking = asyncio.create_task(owner.ends(0))
-        await asyncio.sleep(0.15)
+        await until(lambda: source.asked >= 2, "it asks again")
         assert not asking.done()
         source.away = None
         assert (await asking)[PURCHASES].end == 0
         source.away = ConnectionError("away")
+        before = source.asked
         asking = asyncio.create_task(owner.ends(0))
-        await asyncio.sleep(0.05)
+        await until(lambda: source.asked > before, "it asks")
         await owner.release()
         with pytest.raises(Fenced):
             await asking
