@@ -18,7 +18,7 @@ from processors.history import (
     History,
     content_of,
     id_hash,
-    with_day,
+    on_day,
     with_purchase_day,
     with_seen,
 )
@@ -95,7 +95,7 @@ def _purchase(history: History, event: Purchase, policy: Policy) -> Changes:
     if not sale:
         value, margin = -value, -margin
     day = policy.calendar.day_of(event.occurred_at)
-    changes: Changes = with_day(history, day, value, int(sale), int(not sale), margin, 0)
+    changes: Changes = on_day(history, day, value=value, sales=int(sale), returns=int(not sale), margin=margin)
     changes["lifetime_value"] = history.lifetime_value + value
     if sale:
         at = event.occurred_at
@@ -142,7 +142,7 @@ def _with_categories(categories: dict[str, int], event: Purchase, day: int) -> d
 
 def _complaint(history: History, event: Complaint, policy: Policy) -> Changes:
     serve = event.compensation + (policy.costs.complaint if event.status == "OPENED" else 0)
-    changes: Changes = with_day(history, policy.calendar.day_of(event.occurred_at), 0, 0, 0, 0, serve)
+    changes: Changes = on_day(history, policy.calendar.day_of(event.occurred_at), serve=serve)
     latest = ComplaintState(
         event.complaint_id, event.occurred_at, event.event_id, event.status, event.severity,
         event.about, event.satisfaction, event.store_id,
@@ -158,7 +158,7 @@ def _complaint(history: History, event: Complaint, policy: Policy) -> Changes:
 def _contact(history: History, event: Contact, policy: Policy) -> Changes:
     """Nobody refers oneself (W1)."""
     cost = policy.costs.channels.get(event.channel, 0) if event.cost is None else event.cost
-    changes: Changes = with_day(history, policy.calendar.day_of(event.occurred_at), 0, 0, 0, 0, cost)
+    changes: Changes = on_day(history, policy.calendar.day_of(event.occurred_at), serve=cost)
     if event.kind == "REFERRAL" and event.referred_customer_id not in (None, event.customer_id):
         changes["referred"] = _with_referred(history, event.referred_customer_id, event.occurred_at)
     return changes

@@ -43,12 +43,12 @@ def _referrals(facts: History, day: int, calendar: Calendar) -> int:
 
 
 READERS: Final[Mapping[str, Reader]] = {
-    "value_365d": lambda facts, day, calendar: sum(facts.value),
-    "purchases_365d": lambda facts, day, calendar: sum(facts.sales),
-    "returns_365d": lambda facts, day, calendar: sum(facts.returns),
-    "margin_365d": lambda facts, day, calendar: sum(facts.margin),
-    "cost_to_serve_365d": lambda facts, day, calendar: sum(facts.serve),
-    "contribution_365d": lambda facts, day, calendar: sum(facts.margin) - sum(facts.serve),
+    "value_365d": lambda facts, day, calendar: facts.value,
+    "purchases_365d": lambda facts, day, calendar: facts.sales,
+    "returns_365d": lambda facts, day, calendar: facts.returns,
+    "margin_365d": lambda facts, day, calendar: facts.margin,
+    "cost_to_serve_365d": lambda facts, day, calendar: facts.serve,
+    "contribution_365d": lambda facts, day, calendar: facts.margin - facts.serve,
     "categories_365d": lambda facts, day, calendar: len(facts.categories),
     "referrals_365d": _referrals,
 }

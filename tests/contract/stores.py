@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from msgspec.structs import replace
+
 from processors.customer import Customer, Told
-from processors.history import History
+from processors.history import History, on_day
 from processors.view import View
 from sinks.commit import Commit, Load, Record, Write
 from sinks.keys import Keys
@@ -92,13 +94,14 @@ def real(url: str, **options: Any) -> Iterator[Driven]:
 
 def customer(name: str, due: int = 2_000, value: int = 100) -> Customer:
     """A customer due at `due` (ms)."""
-    history = History(first_at=1, days=(17_000,), value=(value,), sales=(1,), returns=(0,), margin=(0,), serve=(0,))
+    history = History(first_at=1)
+    history = replace(history, **on_day(history, 17_000, value=value, sales=1))
     return Customer(name, history, Told("member"), 1_000, due, "p@1#0")
 
 
 def view(one: Customer, **more: Any) -> View:
     """A few fields of its view, and `more`."""
-    return {"customer_id": one.id, "as_of": one.now, "policy": "p@1", "value_365d": one.history.value[0], **more}
+    return {"customer_id": one.id, "as_of": one.now, "policy": "p@1", "value_365d": one.history.value, **more}
 
 
 def write(name: str, due: int = 2_000, value: int = 100, **more: Any) -> Write:

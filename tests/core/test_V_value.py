@@ -103,17 +103,17 @@ def test_V1_currencies_and_margins_round_half_even_line_by_line(currency, net, c
     line = {"category": "cd", "quantity": 1, "net_amount": net, "cost": cost}
     at = ny("2024-06-01T12:00")
     one = folded([sale(at, currency=currency, lines=[line])], policy)
-    assert (sum(one.value), sum(one.margin)) == (value, margin)
+    assert (one.value, one.margin) == (value, margin)
     three = folded([sale(at, currency=currency, lines=[line] * 3)], policy)
-    assert (sum(three.value), sum(three.margin)) == (3 * value, 3 * margin)
+    assert (three.value, three.margin) == (3 * value, 3 * margin)
     back = folded([sale(at, currency=currency, lines=[line], kind="RETURN")], policy)
-    assert (sum(back.value), sum(back.margin)) == (-value, -margin)
+    assert (back.value, back.margin) == (-value, -margin)
 
 
 def test_V1_the_rate_of_a_category_goes_before_the_default_rate():
     policy = policy_of(POLICY)
     lines = [{"category": name, "quantity": 1, "net_amount": 1000} for name in ("wine", "cd")]
-    assert sum(folded([sale(ny("2024-06-01T12:00"), lines=lines)], policy).margin) == 350 + 250
+    assert folded([sale(ny("2024-06-01T12:00"), lines=lines)], policy).margin == 350 + 250
 
 
 def test_V1_a_contact_costs_what_it_says_else_what_its_channel_costs_else_nothing():
@@ -121,7 +121,7 @@ def test_V1_a_contact_costs_what_it_says_else_what_its_channel_costs_else_nothin
     for cost, channel, expected in ((0, "phone", 0), (7, "phone", 7), (None, "phone", 300), (None, "smoke", 0)):
         contact = {"topic": "contacts", "event_id": "1", "customer_id": "anna", "occurred_at": at, "kind": "CARE",
                    "direction": "OUT", "channel": channel, "cost": cost}  # fmt: skip
-        assert sum(folded([contact], policy).serve) == expected
+        assert folded([contact], policy).serve == expected
 
 
 def test_V1_each_referred_customer_counts_once_on_the_day_first_named():

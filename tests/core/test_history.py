@@ -12,11 +12,12 @@ from processors.days import Calendar
 from processors.history import (
     History,
     content_of,
+    days_of,
     first_leaving_day,
     id_hash,
+    on_day,
     seen_since,
     unpack_days,
-    with_day,
     with_purchase_day,
     with_seen,
     within,
@@ -81,30 +82,33 @@ def test_V1_purchase_days_packed_are_a_sorted_set(days):
 
 
 _amounts = st.integers(-(10**13), 10**13)
+SUMS = ("value", "sales", "returns", "margin", "serve")
 _booked = st.lists(
     st.tuples(st.integers(0, 1000), _amounts, st.integers(0, 1), st.integers(0, 1), _amounts, _amounts), max_size=25
 )
 
 
 @given(_booked, st.integers(0, 1400))
-def test_V1_the_columns_by_day_are_sums_by_day_and_the_window_cuts_them(booked, today):
-    history, sums = History(), [Counter() for _ in range(5)]
+def test_V1_the_days_and_the_sums_that_run_along_are_those_of_the_window(booked, today):
+    history, by_day = History(), {name: Counter() for name in SUMS}
     for day, *amounts in booked:
-        history = replace(history, **with_day(history, day, *amounts))
-        for column, amount in zip(sums, amounts, strict=True):
-            column[day] += amount
+        added = dict(zip(SUMS, amounts, strict=True))
+        history = replace(history, **on_day(history, day, **added))
+        for name, amount in added.items():
+            by_day[name][day] += amount
     for first, facts in ((0, history), (today - 364, within(history, today))):
         days = sorted({day for day, *_ in booked if day >= first})
-        assert list(facts.days) == days
-        columns = (facts.value, facts.sales, facts.returns, facts.margin, facts.serve)
-        assert [list(column) for column in columns] == [[column[day] for day in days] for column in sums]
+        assert [held.day for held in days_of(facts)] == days
+        for name in SUMS:
+            assert [getattr(held, name) for held in days_of(facts)] == [by_day[name][day] for day in days]
+            assert getattr(facts, name) == sum(by_day[name][day] for day in days)
 
 
 @given(st.dictionaries(st.sampled_from("abcde"), st.integers(0, 900)), st.integers(0, 1400))
 def test_V1_a_category_leaves_with_the_day_of_its_last_sale(bought, today):
     history = History(categories=dict(sorted(bought.items())))
     for day in bought.values():
-        history = replace(history, **with_day(history, day, 1, 1, 0, 1, 0))
+        history = replace(history, **on_day(history, day, value=1, sales=1, margin=1))
     assert within(history, today).categories == {name: day for name, day in bought.items() if day > today - 365}
 
 
@@ -113,6 +117,6 @@ def test_T2_the_first_day_to_leave_is_that_of_the_oldest_fact_in_the_window(days
     days, named = ([day for day in some if day <= today] for some in (days, named))
     history = History(referred={str(n): day * 86_400_000 + 5 for n, day in enumerate(named)})
     for day in days:
-        history = replace(history, **with_day(history, day, 0, 0, 0, 0, 0))
+        history = replace(history, **on_day(history, day))
     expected = min((day for day in (*days, *named) if day > today - 365), default=None)
     assert first_leaving_day(within(history, today), UTC, today) == expected

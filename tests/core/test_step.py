@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from processors import tier
+from processors.history import days_of
 from processors.money import UnknownCurrency
 from processors.step import DUE_STEPS_MAX, Batch
 from tests.core.driving import Partition, plainly
@@ -32,7 +33,7 @@ def test_a_slice_ends_after_so_many_reviews_of_one_customer_and_the_rest_comes_w
         batch = batch_of(partition, "anna")
         done = batch.settle(clock, ("anna",))
         partition.keep(batch.changes())
-        left = days - len(partition.customers["anna"].history.days)
+        left = days - len(days_of(partition.customers["anna"].history))
         slices += 1
         assert left == min(days, slices * DUE_STEPS_MAX)
         assert partition.customers["anna"].now > before.now

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from struct import Struct as Layout
 
 import pytest
 from msgspec.structs import replace
@@ -10,19 +11,19 @@ from msgspec.structs import replace
 from processors.customer import Customer, Told
 from processors.days import DAY_MS, Calendar
 from processors.events import Anniversary, Profile
-from processors.history import ComplaintState, History, id_hash, with_seen
+from processors.history import ComplaintState, History, days_of, id_hash, on_day, with_seen
 from schemas import state
 
 FULL = Customer(
     "ünï code",
     History(
         first_at=1_490_000_000_000,
-        days=(17_245, 17_250),
-        value=(2**53 + 1, -5),
-        sales=(1, 0),
-        returns=(0, 1),
-        margin=(7, -2),
-        serve=(0, 1_500),
+        days=Layout("<HIIqqqHIIqqq").pack(17_246, 1, 0, 2**53 + 1, 7, 0, 17_251, 0, 1, -5, -2, 1_500),
+        value=2**53 - 4,
+        sales=1,
+        returns=1,
+        margin=5,
+        serve=1_500,
         categories={"cd": 17_245, "grocery": 17_245},
         purchase_days=b"\x5d\x43",
         seen=b"0123456789abcdef",
@@ -91,8 +92,9 @@ def holding(days: tuple[int, ...], seen_at: tuple[int, ...], now: int) -> Custom
     seen = b""
     for at in seen_at:
         seen = with_seen(seen, id_hash("Purchase", f"e{at}"), at, 0, 0)
-    ones = (1,) * len(days)
-    history = History(days=days, value=ones, sales=ones, returns=ones, margin=ones, serve=ones, seen=seen)
+    history = History(seen=seen)
+    for day in days:
+        history = replace(history, **on_day(history, day, value=1, sales=1, returns=1, margin=1, serve=1))
     return Customer("a", history, Told("member"), now, now + 1, "p")
 
 
@@ -103,7 +105,7 @@ def test_D1_what_may_be_dropped_at_any_time_does_not_tell_facts_apart() -> None:
     assert kept.history != dropped.history
     assert state.facts_bytes(kept, clock, HORIZON_MS, UTC) == state.facts_bytes(dropped, clock, HORIZON_MS, UTC)
     later = state.canonical(kept, clock + DAY_MS, HORIZON_MS, UTC)
-    assert (later.history.days, len(later.history.seen)) == ((20_000,), 16)
+    assert ([held.day for held in days_of(later.history)], len(later.history.seen)) == ([20_000], 16)
 
 
 @pytest.mark.parametrize(
