@@ -17,7 +17,7 @@ from processors.history import WINDOW_DAYS, History, unpack_days, within
 from processors.money import half_even
 
 
-class Figures(Struct, frozen=True, kw_only=True, gc=False):
+class Figures(Struct, frozen=True, gc=False):
     """Amounts in minor units of the programme's currency. None: there is no such figure (no purchase to average)."""
 
     value_365d: int
@@ -37,8 +37,6 @@ Reader = Callable[[History, int, Calendar], int]
 
 
 def _referrals(facts: History, day: int, calendar: Calendar) -> int:
-    if not facts.referred:
-        return 0
     return sum(calendar.day_of(at) > day - WINDOW_DAYS for at in facts.referred.values())
 
 
@@ -58,12 +56,18 @@ READERS: Final[Mapping[str, Reader]] = {
 def figures(history: History, day: int, calendar: Calendar) -> Figures:
     """The figures (V1) of the window that ends on programme day `day`; facts lie on or before it."""
     facts = within(history, day)
-    counted = {name: read(facts, day, calendar) for name, read in READERS.items()}
-    value, purchases = counted["value_365d"], counted["purchases_365d"]
+    value, sales, margin, serve = facts.value, facts.sales, facts.margin, facts.serve
     return Figures(
-        **counted,
-        average_order=half_even(value, purchases) if purchases else None,
-        usual_gap_days=usual_gap_days(facts.purchase_days),
+        value,
+        sales,
+        facts.returns,
+        margin,
+        serve,
+        margin - serve,
+        len(facts.categories),
+        _referrals(facts, day, calendar) if facts.referred else 0,
+        half_even(value, sales) if sales else None,
+        usual_gap_days(facts.purchase_days),
     )
 
 

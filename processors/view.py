@@ -10,7 +10,8 @@ from processors.customer import Customer
 from processors.policy import Policy
 from processors.value import figures
 
-View = dict[str, str | int | float | None]
+Value = str | int | float | None
+View = dict[str, Value]
 
 INTEGERS: Final = frozenset(
     (
@@ -49,38 +50,72 @@ NUMBERS: Final = frozenset(
 )
 
 
-def view(customer: Customer, policy: Policy) -> View:
-    """Of `customer` as last reviewed, fields in a fixed order; amounts in minor units, times ms; None: absent from the
+FIELDS: Final = (
+    "customer_id",
+    "as_of",
+    "currency",
+    "tier",
+    "tier_since",
+    "value_365d",
+    "purchases_365d",
+    "returns_365d",
+    "margin_365d",
+    "cost_to_serve_365d",
+    "contribution_365d",
+    "categories_365d",
+    "referrals_365d",
+    "average_order",
+    "usual_gap_days",
+    "first_purchase_at",
+    "last_purchase_at",
+    "lifetime_value",
+    "lifetime_purchases",
+    "open_complaints",
+    "next_review_at",
+    "benefits",
+    "holdout",
+    "policy",
+)
+"""The fields that `values` gives, in its order."""
+
+
+def values(customer: Customer, policy: Policy) -> tuple[Value, ...]:
+    """The values of `FIELDS` of `customer` as last reviewed; amounts in minor units, times ms; None: absent from the
     hash, null in JSON."""
     history, told = customer.history, customer.told
     figs = figures(history, policy.calendar.day_of(customer.now), policy.calendar)
     rank = policy.tier_rank(told.tier)
-    return {
-        "customer_id": customer.id,
-        "as_of": customer.now,
-        "currency": policy.programme.currency,
-        "tier": told.tier,
-        "tier_since": customer.tier_since,
-        "value_365d": figs.value_365d,
-        "purchases_365d": figs.purchases_365d,
-        "returns_365d": figs.returns_365d,
-        "margin_365d": figs.margin_365d,
-        "cost_to_serve_365d": figs.cost_to_serve_365d,
-        "contribution_365d": figs.contribution_365d,
-        "categories_365d": figs.categories_365d,
-        "referrals_365d": figs.referrals_365d,
-        "average_order": figs.average_order,
-        "usual_gap_days": figs.usual_gap_days,
-        "first_purchase_at": history.first_purchase_at,
-        "last_purchase_at": history.last_purchase_at,
-        "lifetime_value": history.lifetime_value,
-        "lifetime_purchases": history.lifetime_purchases,
-        "open_complaints": sum(state.status != "RESOLVED" for state in history.complaints),
-        "next_review_at": customer.next_review,
-        "benefits": _benefits(policy.tiers[rank].benefits if rank is not None else ()),
-        "holdout": int(held_out(policy.programme.name, customer.id, policy.programme.holdout)),
-        "policy": policy.label,
-    }
+    return (
+        customer.id,
+        customer.now,
+        policy.programme.currency,
+        told.tier,
+        customer.tier_since,
+        figs.value_365d,
+        figs.purchases_365d,
+        figs.returns_365d,
+        figs.margin_365d,
+        figs.cost_to_serve_365d,
+        figs.contribution_365d,
+        figs.categories_365d,
+        figs.referrals_365d,
+        figs.average_order,
+        figs.usual_gap_days,
+        history.first_purchase_at,
+        history.last_purchase_at,
+        history.lifetime_value,
+        history.lifetime_purchases,
+        sum(state.status != "RESOLVED" for state in history.complaints) if history.complaints else 0,
+        customer.next_review,
+        _benefits(policy.tiers[rank].benefits if rank is not None else ()),
+        int(held_out(policy.programme.name, customer.id, policy.programme.holdout)),
+        policy.label,
+    )
+
+
+def view(customer: Customer, policy: Policy) -> View:
+    """`values` by name."""
+    return dict(zip(FIELDS, values(customer, policy), strict=True))
 
 
 def _benefits(names: tuple[str, ...]) -> str:
@@ -95,7 +130,7 @@ def from_hash(fields: dict[str, str]) -> View:
     return {name: _value(name, text) for name, text in fields.items()}
 
 
-def _value(name: str, text: str) -> str | int | float:
+def _value(name: str, text: str) -> Value:
     if name in INTEGERS:
         return int(text)
     return float(text) if name in NUMBERS else text

@@ -9,10 +9,21 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import compress
 
+from processors.view import FIELDS
 from schemas import state
 from sinks.commit import Answer, Commit, Fence, Load, Loaded, Record
-from sinks.store import LAYOUT, Pending, check_meta, erase_mark, fence_fields, fence_of, next_entry, view_texts
+from sinks.store import (
+    LAYOUT,
+    Pending,
+    changed_fields,
+    check_meta,
+    erase_mark,
+    fence_fields,
+    fence_of,
+    next_entry,
+)
 
 Entry = tuple[int, int]
 """An entry of the outbox: commit number and number within it."""
@@ -90,10 +101,17 @@ class MemoryStore:
                 table.pop(name, None)
         for write in commit.writes:
             name = write.customer.id
-            texts = zip(write.view, view_texts(write.view), strict=True)
             held.states[name] = state.encode(write.customer)
-            held.views[name] = {key: text for key, text in texts if text is not None}
-            held.due[name] = write.customer.next_review
+            changed = changed_fields(write)
+            fields = {} if write.was is None else held.views[name]
+            for field_name, value in compress(zip(FIELDS, write.view, strict=True), changed):
+                if value is None:
+                    fields.pop(field_name, None)
+                else:
+                    fields[field_name] = str(value)
+            held.views[name] = fields
+            if changed[FIELDS.index("next_review_at")]:
+                held.due[name] = write.customer.next_review
             held.values[name] = commit.seq
         if commit.all_due:
             held.due = dict.fromkeys(held.due, 0)

@@ -13,14 +13,16 @@ from __future__ import annotations
 import hmac
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import compress
+from operator import ne
 from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
 
-from processors.view import View
+from processors.view import FIELDS
 from schemas import state
-from sinks.commit import Answer, Commit, Fence, Load, Loaded, Record
+from sinks.commit import Answer, Commit, Fence, Load, Loaded, Record, Write
 from sinks.connection import ANSWER_TIMEOUT_S, PATIENCE_S, Connection, Script, StoreUnavailable
 from sinks.keys import Keys
 
@@ -242,14 +244,16 @@ def fence_fields(commit: Commit) -> dict[str, str]:
 
 
 def packed(commit: Commit, marks: Mapping[str, str]) -> bytes:
-    """The one argument of `commit.lua`. Views of one set of names share a layout, so that names travel once."""
-    layouts: dict[tuple[str, ...], int] = {}
+    """The one argument of `commit.lua`. Views with the same fields to write share a layout, so that names travel once;
+    the first layout is the whole view."""
+    layouts: dict[tuple[bool, ...], int] = {_WHOLE: 1}
     writes: list[object] = []
     for write in commit.writes:
-        customer, view = write.customer, write.view
-        names = tuple(view)
-        layout = layouts.setdefault(names, len(layouts) + 1)
-        writes += (customer.id, str(customer.next_review), _raw(state.encode(customer)), layout, view_texts(view))
+        customer, changed = write.customer, changed_fields(write)
+        layout = layouts.get(changed) or layouts.setdefault(changed, len(layouts) + 1)
+        due = str(customer.next_review) if changed[_DUE] else False
+        texts = [None if value is None else str(value) for value in compress(write.view, changed)]
+        writes += (customer.id, due, _raw(state.encode(customer)), layout, texts)
     return _pack(
         (
             str(commit.epoch),
@@ -257,7 +261,7 @@ def packed(commit: Commit, marks: Mapping[str, str]) -> bytes:
             flat(commit.positions_from),
             [part for pair in fence_fields(commit).items() for part in pair],
             [part for name, at in commit.erased.items() for part in (name, marks[name], str(at))],
-            list(layouts),
+            [tuple(compress(FIELDS, changed)) for changed in layouts],
             writes,
             [_raw(_pack(record)) for record in commit.outbox],
             flat({name: n for name, n in commit.counts.items() if n}),
@@ -267,14 +271,18 @@ def packed(commit: Commit, marks: Mapping[str, str]) -> bytes:
     )
 
 
+_WHOLE: Final = (True,) * len(FIELDS)
+_DUE: Final = FIELDS.index("next_review_at")
+
+
+def changed_fields(write: Write) -> tuple[bool, ...]:
+    """Of each field whether it is to be written."""
+    return _WHOLE if write.was is None else tuple(map(ne, write.view, write.was))
+
+
 def _raw(blob: bytes) -> msgspec.Raw:
     """`blob` as MessagePack text: the `bin` of the newer specification is unknown to the Lua in Redis 6.2."""
     return msgspec.Raw(b"\xdb" + len(blob).to_bytes(4, "big") + blob)
-
-
-def view_texts(view: View) -> list[str | None]:
-    """The view's values as the hash holds them, None where there is none."""
-    return [None if value is None else f"{value}" for value in view.values()]
 
 
 def flat(numbers: Mapping[str, int]) -> list[str]:

@@ -28,7 +28,7 @@ from processors.money import UnknownCurrency
 from processors.policy import Policy
 from processors.step import Batch, Changes
 from processors.tier import surroundings
-from processors.view import view
+from processors.view import Value, values
 from schemas.topics import INPUTS
 from sinks.commit import Answer, Commit, Fence, Load, Loaded, Write
 from streams.plan import LoopConfig, Plan, Planner, first_tick, item_of
@@ -105,7 +105,8 @@ class PartitionLoop:
         self._changes: Changes | None = None
         self._due_left = True
         self._due_until = 0
-        self._cache: OrderedDict[str, Customer | None] = OrderedDict()
+        self._cache: OrderedDict[str, Customer] = OrderedDict()
+        self._written: dict[str, tuple[Value, ...]] = {}  # of those cached: the view as this loop wrote it
 
     # -- what comes in
 
@@ -259,6 +260,7 @@ class PartitionLoop:
             held = known[name]
             if held is not None and name not in changes.customers and held.next_review > self._due_until:
                 changes.customers[name] = held
+                self._written.pop(name, None)
         return Outcome(changes, done, refused)
 
     def _make_commit(self, plan: Plan, outcome: Outcome) -> None:
@@ -268,8 +270,10 @@ class PartitionLoop:
             self._plan = None  # nobody was due after all
             return
         seq = fence.seq + 1
+        for erased in changes.erased:
+            self._written.pop(erased.customer_id, None)
         writes = tuple(
-            Write(customer, view(customer, self._policy))
+            Write(customer, values(customer, self._policy), self._written.get(customer.id))
             for customer in changes.customers.values()
             if customer is not None
         )
@@ -337,20 +341,24 @@ class PartitionLoop:
             since=commit.since,
             positions={**self._fence.positions, **commit.positions_to},
         )
-        self._remember(changes)
+        self._remember(commit, changes)
         if commit.all_due:
+            self._written.clear()  # their entries in the due index are 0 now, whatever was written
             switched = commit.policy != self._policy.key
             self._use((self._next_policy if switched else None) or self._policy, commit.since)
             self._due_left = True
         self._next_policy = self._plan = self._commit = self._changes = None
 
-    def _remember(self, changes: Changes) -> None:
-        cache = self._cache
+    def _remember(self, commit: Commit, changes: Changes) -> None:
+        cache, written = self._cache, self._written
         for name, customer in changes.customers.items():
             if customer is None:
                 cache.pop(name, None)  # its erase mark is read with the next load
                 continue
             cache[name] = customer
             cache.move_to_end(name)
+        for write in commit.writes:
+            written[write.customer.id] = write.view
         while len(cache) > self._config.cache:
-            cache.popitem(last=False)
+            name, _ = cache.popitem(last=False)
+            written.pop(name, None)

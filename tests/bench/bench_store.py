@@ -9,15 +9,18 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+from pathlib import Path
 
 from processors.customer import Customer, Told
 from processors.history import History
-from processors.view import View
+from processors.policy import load_policy
+from processors.view import values
 from schemas import state
 from sinks.commit import Answer, Commit, Load, Write
 from sinks.keys import Keys
 from sinks.store import Store, packed
 
+POLICY = load_policy((Path(__file__).parents[2] / "infra" / "policy.toml").read_text())
 BATCH, ROUNDS = 1_000, 40
 START_MS = 1_500_000_000_000
 
@@ -27,12 +30,10 @@ def write(n: int, round_: int) -> Write:
     now = START_MS + round_ * 86_400_000 + n
     history = History(
         first_at=START_MS,
-        days=(17_000, 17_100, 17_200),
-        value=(1_177, 2_999, 4_412 + n),
-        sales=(1, 1, 1),
-        returns=(0, 0, 0),
-        margin=(353, 900, 1_323),
-        serve=(0, 0, 0),
+        days=bytes(3 * 34),
+        value=8_588 + n,
+        sales=3,
+        margin=2_576,
         categories={"cd": 17_200},
         purchase_days=bytes(6),
         seen=bytes(range(48)),
@@ -42,19 +43,7 @@ def write(n: int, round_: int) -> Write:
         last_purchase_at=now,
     )
     customer = Customer(f"{n:05}", history, Told("member"), now, now + 20 * 86_400_000, "cdnow@1#abcdef12")
-    return Write(customer, view(customer))
-
-
-def view(customer: Customer) -> View:
-    history = customer.history
-    return {
-        "customer_id": customer.id, "as_of": customer.now, "currency": "USD", "tier": "member",
-        "tier_since": START_MS, "value_365d": sum(history.value), "purchases_365d": 3, "returns_365d": 0,
-        "margin_365d": 2_576, "cost_to_serve_365d": 0, "contribution_365d": 2_576, "categories_365d": 1,
-        "referrals_365d": 0, "average_order": 2_862, "usual_gap_days": 31.5, "first_purchase_at": START_MS,
-        "last_purchase_at": customer.now, "lifetime_value": 8_588, "lifetime_purchases": 3, "open_complaints": 0,
-        "next_review_at": customer.next_review, "benefits": "[]", "policy": "cdnow@1",
-    }  # fmt: skip
+    return Write(customer, values(customer, POLICY))
 
 
 def commit(epoch: int, seq: int, customers: int, outbox: int = 0) -> Commit:

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from processors.customer import Customer, Told
 from processors.history import History, on_day
-from processors.view import View
+from processors.view import FIELDS, Value
 from sinks.commit import Commit, Load, Record, Write
 from sinks.keys import Keys
 from sinks.memory import MemoryStore
@@ -99,9 +99,11 @@ def customer(name: str, due: int = 2_000, value: int = 100) -> Customer:
     return Customer(name, history, Told("member"), 1_000, due, "p@1#0")
 
 
-def view(one: Customer, **more: Any) -> View:
-    """A few fields of its view, and `more`."""
-    return {"customer_id": one.id, "as_of": one.now, "policy": "p@1", "value_365d": one.history.value, **more}
+def view(one: Customer, **more: Value) -> tuple[Value, ...]:
+    """A few fields of its view, and `more`; all others are absent."""
+    held = {"customer_id": one.id, "as_of": one.now, "policy": "p@1", "value_365d": one.history.value, **more}
+    assert held.keys() <= set(FIELDS)
+    return tuple(held.get(name) for name in FIELDS)
 
 
 def write(name: str, due: int = 2_000, value: int = 100, **more: Any) -> Write:

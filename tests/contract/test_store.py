@@ -157,6 +157,25 @@ def test_a_field_that_is_absent_now_leaves_the_hash(store: Driven) -> None:
     }  # fmt: skip
 
 
+def test_of_a_view_written_before_only_what_changed_goes_out(store: Driven) -> None:
+    epoch = begun(store)
+    first = write("anna", average_order=50, tier="gold", next_review_at=2_000)
+    assert store.commit(commit(epoch, 1, writes=(first,))) is Answer.DONE
+    then = replace(write("anna", value=7, tier="gold", lifetime_value=9, next_review_at=2_000), was=first.view)
+    assert store.commit(commit(epoch, 2, writes=(then, write("ben")))) is Answer.DONE
+    assert store.view("anna") == {
+        "customer_id": "anna", "as_of": "1000", "policy": "p@1", "value_365d": "7", "tier": "gold",
+        "lifetime_value": "9", "next_review_at": "2000",
+    }  # fmt: skip
+    assert store.due() == {"anna": 2_000, "ben": 2_000}
+    due = replace(write("anna", 3_000, 7, tier="gold", lifetime_value=9, next_review_at=3_000), was=then.view)
+    same = replace(due, was=due.view)
+    assert store.commit(commit(epoch, 3, writes=(due,))) is Answer.DONE
+    assert store.commit(commit(epoch, 4, writes=(same,))) is Answer.DONE
+    assert store.due() == {"anna": 3_000, "ben": 2_000}
+    assert store.view("anna")["next_review_at"] == "3000"
+
+
 def test_V1_numbers_above_2_to_the_53_stay_exact(store: Driven) -> None:
     epoch = begun(store)
     big = write("anna", value=BEYOND_2_53, lifetime_value=-BEYOND_2_53)
