@@ -90,21 +90,22 @@ Changes = dict[str, Any]
 
 
 def _purchase(history: History, event: Purchase, policy: Policy) -> Changes:
-    sale = event.kind == "SALE"
+    at, day = event.occurred_at, policy.calendar.day_of(event.occurred_at)
     value, margin = booked(event, policy)
-    if not sale:
-        value, margin = -value, -margin
-    day = policy.calendar.day_of(event.occurred_at)
-    changes: Changes = on_day(history, day, value=value, sales=int(sale), returns=int(not sale), margin=margin)
+    if event.kind != "SALE":
+        changes = on_day(history, day, -value, 0, 1, -margin, 0)
+        changes["lifetime_value"] = history.lifetime_value - value
+        return changes
+    changes = on_day(history, day, value, 1, 0, margin, 0)
+    first, last = history.first_purchase_at, history.last_purchase_at
     changes["lifetime_value"] = history.lifetime_value + value
-    if sale:
-        at = event.occurred_at
-        first, last = history.first_purchase_at, history.last_purchase_at
-        changes["lifetime_purchases"] = history.lifetime_purchases + 1
-        changes["first_purchase_at"] = at if first is None or at < first else first
-        changes["last_purchase_at"] = at if last is None or at > last else last
-        changes["purchase_days"] = with_purchase_day(history.purchase_days, day)
-        changes["categories"] = _with_categories(history.categories, event, day)
+    changes["lifetime_purchases"] = history.lifetime_purchases + 1
+    if first is None or at < first:
+        changes["first_purchase_at"] = at
+    if last is None or at > last:
+        changes["last_purchase_at"] = at
+    changes["purchase_days"] = with_purchase_day(history.purchase_days, day)
+    changes["categories"] = _with_categories(history.categories, event, day)
     return changes
 
 
@@ -142,7 +143,7 @@ def _with_categories(categories: dict[str, int], event: Purchase, day: int) -> d
 
 def _complaint(history: History, event: Complaint, policy: Policy) -> Changes:
     serve = event.compensation + (policy.costs.complaint if event.status == "OPENED" else 0)
-    changes: Changes = on_day(history, policy.calendar.day_of(event.occurred_at), serve=serve)
+    changes = on_day(history, policy.calendar.day_of(event.occurred_at), 0, 0, 0, 0, serve)
     latest = ComplaintState(
         event.complaint_id, event.occurred_at, event.event_id, event.status, event.severity,
         event.about, event.satisfaction, event.store_id,
@@ -158,7 +159,7 @@ def _complaint(history: History, event: Complaint, policy: Policy) -> Changes:
 def _contact(history: History, event: Contact, policy: Policy) -> Changes:
     """Nobody refers oneself (W1)."""
     cost = policy.costs.channels.get(event.channel, 0) if event.cost is None else event.cost
-    changes: Changes = on_day(history, policy.calendar.day_of(event.occurred_at), serve=cost)
+    changes = on_day(history, policy.calendar.day_of(event.occurred_at), 0, 0, 0, 0, cost)
     if event.kind == "REFERRAL" and event.referred_customer_id not in (None, event.customer_id):
         changes["referred"] = _with_referred(history, event.referred_customer_id, event.occurred_at)
     return changes

@@ -95,9 +95,15 @@ class Calendar:
         """
         if days == 0:
             return ms
+        day = ms // DAY_MS
+        offset = self._offsets.get(day)
+        if offset is not None and offset == self._offsets.get(day + days):
+            return ms + days * DAY_MS
         seconds, milliseconds = divmod(ms, 1000)
         local = datetime.fromtimestamp(seconds, self._zone).replace(tzinfo=None, fold=0)
-        return self._utc(local + timedelta(days=days), fold=0) + milliseconds
+        later = self._utc(local + timedelta(days=days), fold=0) + milliseconds
+        self.day_of(ms), self.day_of(later)  # remembers both days' offsets
+        return later
 
     @staticmethod
     def iso_day(day: int) -> str:

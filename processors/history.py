@@ -157,12 +157,15 @@ def days_of(history: History) -> list[Day]:
     return [Day(number + _FIRST_DAY, *sums) for number, *sums in _DAY.iter_unpack(history.days)]
 
 
-def on_day(
-    history: History, day: int, *, value: int = 0, sales: int = 0, returns: int = 0, margin: int = 0, serve: int = 0
-) -> dict[str, Any]:
+def on_day(history: History, day: int, value: int, sales: int, returns: int, margin: int, serve: int) -> dict[str, Any]:
     """`days` and the sums with these amounts added on `day`, as fields to replace."""
+    days, number = history.days, day - _FIRST_DAY
+    if not days or days[-_DAY_BYTES] | days[_LAST_HIGH] << 8 < number:
+        days += _DAY.pack(number, sales, returns, value, margin, serve)
+    else:
+        days = _amid(days, number, sales, returns, value, margin, serve)
     return {
-        "days": _with_day(history.days, day - _FIRST_DAY, sales, returns, value, margin, serve),
+        "days": days,
         "value": history.value + value,
         "sales": history.sales + sales,
         "returns": history.returns + returns,
@@ -171,15 +174,15 @@ def on_day(
     }
 
 
-def _with_day(days: bytes, number: int, *more: int) -> bytes:
-    at = len(days)
-    if at and days[-_DAY_BYTES] | days[1 - _DAY_BYTES] << 8 >= number:
-        at = _day_index(days, number)
-        if days[at] | days[at + 1] << 8 == number:
-            held = _DAY.unpack_from(days, at)
-            return days[:at] + _DAY.pack(number, *map(add, held[1:], more)) + days[at + _DAY_BYTES :]
-    entry = _DAY.pack(number, *more)
-    return days + entry if at == len(days) else days[:at] + entry + days[at:]
+_LAST_HIGH: Final = 1 - _DAY_BYTES
+
+
+def _amid(days: bytes, number: int, *more: int) -> bytes:
+    at = _day_index(days, number)
+    if days[at] | days[at + 1] << 8 != number:
+        return days[:at] + _DAY.pack(number, *more) + days[at:]
+    held = _DAY.unpack_from(days, at)
+    return days[:at] + _DAY.pack(number, *map(add, held[1:], more)) + days[at + _DAY_BYTES :]
 
 
 def _day_index(days: bytes, number: int) -> int:

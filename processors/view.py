@@ -76,12 +76,15 @@ FIELDS: Final = (
     "holdout",
     "policy",
 )
-"""The fields that `values` gives, in its order."""
+"""The fields, in the order of `Values`."""
+
+Values = tuple[Value, ...]
+"""The values of `FIELDS`."""
 
 
-def values(customer: Customer, policy: Policy) -> tuple[Value, ...]:
-    """The values of `FIELDS` of `customer` as last reviewed; amounts in minor units, times ms; None: absent from the
-    hash, null in JSON."""
+def values(customer: Customer, policy: Policy, was: Values | None = None) -> Values:
+    """The view of `customer` as last reviewed; amounts in minor units, times ms; None: absent from the hash, null in
+    JSON. was: the same customer's before, to spare what only another policy could change."""
     history, told = customer.history, customer.told
     figs = figures(history, policy.calendar.day_of(customer.now), policy.calendar)
     rank = policy.tier_rank(told.tier)
@@ -108,9 +111,15 @@ def values(customer: Customer, policy: Policy) -> tuple[Value, ...]:
         sum(state.status != "RESOLVED" for state in history.complaints) if history.complaints else 0,
         customer.next_review,
         _benefits(policy.tiers[rank].benefits if rank is not None else ()),
-        int(held_out(policy.programme.name, customer.id, policy.programme.holdout)),
+        was[_HOLDOUT]
+        if was is not None and was[_POLICY] == policy.label
+        else int(held_out(policy.programme.name, customer.id, policy.programme.holdout)),
         policy.label,
     )
+
+
+_HOLDOUT: Final = FIELDS.index("holdout")
+_POLICY: Final = FIELDS.index("policy")
 
 
 def view(customer: Customer, policy: Policy) -> View:

@@ -15,6 +15,7 @@ from zlib import crc32
 from fastavro import schemaless_reader, schemaless_writer
 from fastavro.validation import validate
 from msgspec import Struct, to_builtins
+from msgspec.structs import asdict
 
 from processors.events import (
     Anniversary,
@@ -36,6 +37,7 @@ from schemas.conform import misfit
 from schemas.errors import BadField, BadKey, BadRecord, BrokenAvro, ConfluentFramed, Oversize, UnknownSchema
 from schemas.explain import broken_at
 from schemas.reader import CONTENT_MASK, FAILURES, reader
+from schemas.writer import writer
 
 __all__ = [
     "BadField",
@@ -48,7 +50,7 @@ __all__ = [
     "decode",
     "decoder",
     "encode_event",
-    "encode_output",
+    "encode_tier_change",
     "read",
     "write",
 ]
@@ -251,10 +253,10 @@ def encode_event(topic: str, event: Dated | Tick) -> bytes:
     return _written(topic, fields)
 
 
-_RENAMED = {"code": "reason_code", "have": "reason_have", "need": "reason_need"}
-
-
-def encode_output(topic: str, output: TierChange, reason: str) -> bytes:
-    """An output as it is published; `reason`: its sentence. A BadField here is our own fault."""
-    fields = {_RENAMED.get(name, name): value for name, value in to_builtins(output).items() if name != "cause"}
-    return write(topic, fields | {"event_id": output.event_id, "reason": reason})
+def encode_tier_change(change: TierChange, reason: str) -> bytes:
+    """A tier change as it is published; `reason`: its sentence."""
+    fields = asdict(change)
+    fields["event_id"], fields["reason"] = change.event_id, reason
+    fields["reason_code"], fields["reason_have"], fields["reason_need"] = change.code, change.have, change.need
+    fields["to_next"] = [asdict(step) for step in change.to_next]
+    return writer(topics.TIER_CHANGES)(fields)

@@ -12,7 +12,7 @@ from enum import Enum
 from msgspec import Struct
 
 from processors.customer import Customer
-from processors.view import Value
+from processors.view import Values
 
 
 class Fence(Struct, frozen=True, kw_only=True):
@@ -66,12 +66,12 @@ class Record(Struct, frozen=True, array_like=True, gc=False):
 
 
 class Write(Struct, frozen=True, gc=False):
-    """One customer's new state, view and due instant. view, was: values of `view.FIELDS`, and those that this owner
+    """One customer's new state, view and due instant. view, was: its values, and those that this owner
     wrote last, so that only what changed goes out; None: not known, all goes out."""
 
     customer: Customer
-    view: tuple[Value, ...]
-    was: tuple[Value, ...] | None = None
+    view: Values
+    was: Values | None = None
 
 
 class Commit(Struct, frozen=True, kw_only=True):

@@ -17,12 +17,10 @@ from processors.policy import Policy
 from processors.step import Changes
 from processors.wording import Wording
 from schemas.cloudevents import headers
-from schemas.codec import encode_output, write
+from schemas.codec import encode_tier_change
 from schemas.topics import CUSTOMER_VALUE, IDENTITIES, RELAY, TIER_CHANGES, TOLD
+from schemas.writer import writer
 from sinks.commit import Record
-
-_OF_THE_CORE = frozenset(("code", "have", "need", "cause"))
-"""Fields of a change that its record has under another name, or not at all."""
 
 
 class Placed(Protocol):
@@ -73,7 +71,7 @@ class Outgoing(Struct, frozen=True):
             "record": record.value,
             "referred_customer_id": None,
         }
-        return Record(RELAY, customer_id.encode(), write(RELAY, relay), (), customer_id)
+        return Record(RELAY, customer_id.encode(), writer(RELAY)(relay), (), customer_id)
 
     def _referral(self, partition: int, referral: Referral) -> Record:
         relay = {
@@ -89,7 +87,7 @@ class Outgoing(Struct, frozen=True):
             "record": None,
             "referred_customer_id": referral.referred_customer_id,
         }
-        return Record(RELAY, referral.customer_id.encode(), write(RELAY, relay), (), referral.customer_id)
+        return Record(RELAY, referral.customer_id.encode(), writer(RELAY)(relay), (), referral.customer_id)
 
     def _tier_change(self, partition: int, change: TierChange, policy: Policy) -> Record:
         wording = self.wording(policy.programme.language)
@@ -97,12 +95,12 @@ class Outgoing(Struct, frozen=True):
         reason = wording.tier_reason(change.direction, decided, change.code, change.have, change.need, change.currency)
         head = headers(TIER_CHANGES, partition, change.event_id, change.at, tier=change.to_tier)
         key = change.customer_id.encode()
-        return Record(TIER_CHANGES, key, encode_output(TIER_CHANGES, change, reason), head, change.customer_id)
+        return Record(TIER_CHANGES, key, encode_tier_change(change, reason), head, change.customer_id)
 
     def _erased(self, customer_id: str, at: int) -> Iterator[Record]:
         key, mark = customer_id.encode(), self.mark(customer_id)
         identity = {"kind": "ERASED", "mark": mark, "at": at, "into": None, "until": None}
-        yield Record(IDENTITIES, mark.encode(), write(IDENTITIES, identity), (), customer_id)
+        yield Record(IDENTITIES, mark.encode(), writer(IDENTITIES)(identity), (), customer_id)
         yield Record(TOLD, key, None, (), customer_id)
         yield Record(CUSTOMER_VALUE, key, None, (), customer_id)
 
@@ -118,4 +116,4 @@ def _told(customer: Customer, seq: int, policy: Policy) -> Record:
         "tier_since": told.tier_since,
         "below_since": told.below_since,
     }
-    return Record(TOLD, customer.id.encode(), write(TOLD, fields), (), customer.id)
+    return Record(TOLD, customer.id.encode(), writer(TOLD)(fields), (), customer.id)

@@ -28,7 +28,7 @@ from processors.money import UnknownCurrency
 from processors.policy import Policy
 from processors.step import Batch, Changes
 from processors.tier import surroundings
-from processors.view import Value, values
+from processors.view import Values, values
 from schemas.topics import INPUTS
 from sinks.commit import Answer, Commit, Fence, Load, Loaded, Write
 from streams.plan import LoopConfig, Plan, Planner, first_tick, item_of
@@ -106,7 +106,7 @@ class PartitionLoop:
         self._due_left = True
         self._due_until = 0
         self._cache: OrderedDict[str, Customer] = OrderedDict()
-        self._written: dict[str, tuple[Value, ...]] = {}  # of those cached: the view as this loop wrote it
+        self._written: dict[str, Values] = {}  # of those cached: the view as this loop wrote it
 
     # -- what comes in
 
@@ -272,11 +272,7 @@ class PartitionLoop:
         seq = fence.seq + 1
         for erased in changes.erased:
             self._written.pop(erased.customer_id, None)
-        writes = tuple(
-            Write(customer, values(customer, self._policy), self._written.get(customer.id))
-            for customer in changes.customers.values()
-            if customer is not None
-        )
+        writes = tuple(map(self._write, filter(None, changes.customers.values())))
         told = config.outgoing.records(self.partition, seq, changes, self._policy)
         outbox = (*plan.outbox, *outcome.refused.outbox, *told)
         self._held = self._held[len(items) :]
@@ -301,6 +297,10 @@ class PartitionLoop:
             records=len(items),
             recorded=Counter(item.record.timestamp for item in items if not isinstance(item.event, Tick)),
         )
+
+    def _write(self, customer: Customer) -> Write:
+        was = self._written.get(customer.id)
+        return Write(customer, values(customer, self._policy, was), was)
 
     def _moved(self, items: Iterable[Item]) -> dict[str, int]:
         """Topic to next position, of the topics of `items`: behind markers and gaps where nothing more waits."""

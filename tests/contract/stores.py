@@ -95,7 +95,7 @@ def real(url: str, **options: Any) -> Iterator[Driven]:
 def customer(name: str, due: int = 2_000, value: int = 100) -> Customer:
     """A customer due at `due` (ms)."""
     history = History(first_at=1)
-    history = replace(history, **on_day(history, 17_000, value=value, sales=1))
+    history = replace(history, **on_day(history, 17_000, value, 1, 0, 0, 0))
     return Customer(name, history, Told("member"), 1_000, due, "p@1#0")
 
 

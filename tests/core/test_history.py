@@ -108,7 +108,7 @@ def test_V1_the_days_and_the_sums_that_run_along_are_those_of_the_window(booked,
 def test_V1_a_category_leaves_with_the_day_of_its_last_sale(bought, today):
     history = History(categories=dict(sorted(bought.items())))
     for day in bought.values():
-        history = replace(history, **on_day(history, day, value=1, sales=1, margin=1))
+        history = replace(history, **on_day(history, day, 1, 1, 0, 1, 0))
     assert within(history, today).categories == {name: day for name, day in bought.items() if day > today - 365}
 
 
@@ -117,6 +117,6 @@ def test_T2_the_first_day_to_leave_is_that_of_the_oldest_fact_in_the_window(days
     days, named = ([day for day in some if day <= today] for some in (days, named))
     history = History(referred={str(n): day * 86_400_000 + 5 for n, day in enumerate(named)})
     for day in days:
-        history = replace(history, **on_day(history, day))
+        history = replace(history, **on_day(history, day, 0, 0, 0, 0, 0))
     expected = min((day for day in (*days, *named) if day > today - 365), default=None)
     assert first_leaving_day(within(history, today), UTC, today) == expected

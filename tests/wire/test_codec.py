@@ -531,9 +531,7 @@ CHANGE = TierChange(
 
 
 def test_T4_a_tier_change_says_why_and_what_would_raise_it() -> None:
-    record = codec.read(
-        topics.TIER_CHANGES, codec.encode_output(topics.TIER_CHANGES, CHANGE, reason="201.00 of 200.00")
-    )
+    record = codec.read(topics.TIER_CHANGES, codec.encode_tier_change(CHANGE, "201.00 of 200.00"))
     assert record["event_id"] == CHANGE.event_id
     assert (record["reason"], record["reason_code"]) == ("201.00 of 200.00", "min_value_365d")
     assert (record["reason_have"], record["reason_need"]) == (20_100, 20_000)

@@ -94,7 +94,7 @@ def holding(days: tuple[int, ...], seen_at: tuple[int, ...], now: int) -> Custom
         seen = with_seen(seen, id_hash("Purchase", f"e{at}"), at, 0, 0)
     history = History(seen=seen)
     for day in days:
-        history = replace(history, **on_day(history, day, value=1, sales=1, returns=1, margin=1, serve=1))
+        history = replace(history, **on_day(history, day, 1, 1, 1, 1, 1))
     return Customer("a", history, Told("member"), now, now + 1, "p")
 
 
