@@ -82,7 +82,8 @@ def apply(customer: Customer, event: Dated, policy: Policy, keep_from: int = 0) 
     changes["seen"] = with_seen(history.seen, key, at, event.content, keep_from)
     if history.first_at is None or at < history.first_at:
         changes["first_at"] = at
-    return replace(customer, history=replace(history, **changes))
+    folded = replace(history, **changes)
+    return Customer(customer.id, folded, customer.told, customer.now, customer.next_review, customer.context)
 
 
 Changes = dict[str, Any]
@@ -132,12 +133,8 @@ def booked(event: Purchase, policy: Policy) -> tuple[int, int]:
 
 
 def _with_categories(categories: dict[str, int], event: Purchase, day: int) -> dict[str, int]:
-    merged = categories
-    for line in event.lines:
-        if merged.get(line.category, NO_DAY) < day:
-            if merged is categories:
-                merged = dict(categories)
-            merged[line.category] = day
+    newer = {line.category: day for line in event.lines if categories.get(line.category, NO_DAY) < day}
+    merged = categories | newer if newer else categories
     return merged if len(merged) == len(categories) else dict(sorted(merged.items()))
 
 

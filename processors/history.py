@@ -204,7 +204,10 @@ def within(history: History, day: int) -> History:
     if not days or (days[0] | days[1] << 8) + _FIRST_DAY >= first:
         return history
     cut = _day_index(days, first - _FIRST_DAY)
-    _, sales, returns, value, margin, serve = map(sum, zip(*_DAY.iter_unpack(days[:cut]), strict=True))
+    if cut == _DAY_BYTES:  # nearly always: who has a day that leaves is reviewed the midnight it does
+        _, sales, returns, value, margin, serve = _DAY.unpack_from(days)
+    else:
+        _, sales, returns, value, margin, serve = map(sum, zip(*_DAY.iter_unpack(days[:cut]), strict=True))
     return replace(
         history,
         days=days[cut:],

@@ -39,7 +39,7 @@ def review(customer: Customer, now: int, around: Surroundings, policy: Policy) -
         due = verdict.deadline
     assert due > now, f"{customer.id}: reviewed at {now}, due again at {due}"
     reviewed = Customer(customer.id, history, verdict.told, now, due, around.context)
-    return Review(reviewed, tier.changes(reviewed, verdict, around, policy))
+    return Review(reviewed, tier.changes(reviewed, verdict, around, policy) if verdict.steps else ())
 
 
 def advance(

@@ -136,8 +136,6 @@ def _now_in(told: Told, policy: Policy, rank: int, tier_since: int | None, below
 
 def changes(customer: Customer, verdict: Verdict, around: Surroundings, policy: Policy) -> tuple[TierChange, ...]:
     """The outputs of `verdict` (T4, T5), for `customer` as reviewed at the instant `customer.now`."""
-    if not verdict.steps:
-        return ()
     calendar = policy.calendar
     figs = figures(customer.history, calendar.day_of(customer.now), calendar)
     return tuple(_change(customer, figs, step, verdict, around, policy) for step in verdict.steps)

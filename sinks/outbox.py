@@ -49,8 +49,11 @@ VIEWS_MAX: Final = 1_000
 BACKLOG: Final = 50_000
 """Entries waiting above which publishing is no longer held back: it is behind for good, not while input is read."""
 
-SHARE: Final = 0.2
-"""Of the core that publishing takes, for all partitions together, while commits keep coming."""
+SHARE: Final = 0.1
+"""Of the core that publishing takes, for all partitions together, while input waits to be folded."""
+
+BEHIND_S: Final = 0.3
+"""So long after a commit that left input waiting the next one is expected: some partitions take turns."""
 
 _TRANSACTION_S: Final = 0.004  # what begin, partitions and commit cost the client, whatever is in it
 _BATCH_BYTES: Final = 500_000  # half of what a topic takes; a larger record travels alone
@@ -62,15 +65,19 @@ STOP_S: Final = 10.0
 
 
 class Pace:
-    """Leaves the core to the fold: publishers of one worker share it. Nobody waits while little is going on."""
+    """Leaves the core to the fold: publishers of one worker share it. Nobody waits while the fold keeps up."""
 
     def __init__(self, share: float = SHARE) -> None:
         self._rest = (1 - share) / share
-        self._free_at = 0.0
+        self._free_at = self._behind_until = 0.0
+
+    def behind(self) -> None:
+        """More input waits to be folded."""
+        self._behind_until = time.monotonic() + BEHIND_S
 
     async def turn(self, hurry: asyncio.Event) -> None:
-        """Wait until it is time, or somebody is in a hurry."""
-        while not hurry.is_set() and (pause := self._free_at - time.monotonic()) > 0:
+        """Wait until it is time, the fold has caught up, or somebody is in a hurry."""
+        while not hurry.is_set() and (pause := min(self._free_at, self._behind_until) - time.monotonic()) > 0:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(hurry.wait(), pause)
 
@@ -125,8 +132,10 @@ class Publisher:
         """What each customer of the partition was last told, as published: to recover from OutboxAhead."""
         return await read_told(self._kafka, self.partition)
 
-    def wake(self) -> None:
-        """There is something to publish."""
+    def wake(self, behind: bool = False) -> None:
+        """There is something to publish. behind: and more input to be folded."""
+        if behind:
+            self._pace.behind()
         self._wake.set()
 
     async def drained(self) -> bool:

@@ -153,6 +153,11 @@ class PartitionLoop:
         """Nothing buffered, nothing under way, nothing due up to the clock."""
         return self._order.empty and not self._held and self._plan is None and not self._due_left
 
+    @property
+    def behind(self) -> bool:
+        """More than one batch waits to be folded."""
+        return self._order.waiting > self._config.batch_records
+
     def work(self) -> Effect | None:
         """The next effect, or None until something is received. Call it again only after the answer."""
         if self._commit is not None:

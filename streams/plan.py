@@ -39,7 +39,7 @@ class LoopConfig(Struct, frozen=True, kw_only=True):
     max_ahead_ms: int = 26 * 3_600_000
     batch_records: int = 1_000
     due_slice: int = 5_000
-    buffer_records: int = 8_000
+    buffer_records: int = 2_000
     cache: int = 20_000
 
 

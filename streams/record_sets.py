@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from streams.time_order import KafkaRecord
 
-SET_RECORDS_MIN: Final = 4_000
+SET_RECORDS_MIN: Final = 1_000
 """A record set ends with the batch in which it reaches this many: one is folded in well under a second."""
 
 

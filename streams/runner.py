@@ -45,7 +45,7 @@ class StorePort(Protocol):
 class PublisherPort(Protocol):
     """What the runner needs of the outbox publisher (`sinks/outbox.py`)."""
 
-    def wake(self) -> None: ...
+    def wake(self, behind: bool = False) -> None: ...
     async def start(self, fence: Fence) -> None: ...
     async def told(self) -> Mapping[str, Told]: ...
     async def drained(self) -> bool: ...
@@ -190,7 +190,7 @@ class Runner:
         loop.committed(answer)
         self._metrics.committed(commit, perf_counter() - began, time())
         if commit.outbox or commit.writes:
-            self._publisher.wake()
+            self._publisher.wake(loop.behind)
 
     async def _ask_ends(self, loop: PartitionLoop, effect: AskEnds) -> None:
         """Ask; where the same question was just answered, wait for a delivery or a moment first."""

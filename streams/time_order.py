@@ -130,9 +130,14 @@ class TimeOrder:
         return len(self._queues[topic])
 
     @property
+    def waiting(self) -> int:
+        """How many records wait."""
+        return sum(len(queue) for _, queue in self._order)
+
+    @property
     def empty(self) -> bool:
         """Nothing waits."""
-        return not any(len(queue) for _, queue in self._order)
+        return not self.waiting
 
     @property
     def asked(self) -> int:
