@@ -95,14 +95,15 @@ class Batch:
         clock: stream time when the event's turn came (ms), None before the first tick.
         Raises `UnknownCurrency`; then nothing has changed.
         """
-        if type(event) is Purchase and event.currency != self._policy.programme.currency:
-            self._policy.rates.convert(0, event.currency)
-        customer, at = self._get(event.customer_id), event.occurred_at
-        known = customer is not None
-        if customer is None:
-            lowest = self._policy.tiers[0].name
+        policy, at = self._policy, event.occurred_at
+        if type(event) is Purchase and event.currency != policy.programme.currency:
+            policy.rates.convert(0, event.currency)
+        before = self._get(event.customer_id)
+        if before is None:
             not_before = self._not_before.get(event.customer_id, -1)
-            customer = newcomer(event.customer_id, at, lowest, self._around.context, not_before)
+            customer = newcomer(event.customer_id, at, policy.tiers[0].name, self._around.context, not_before)
+        else:
+            customer = before
         if at <= customer.history.not_before:
             self.counts[f"erased:{event.name}"] += 1
             return
@@ -112,13 +113,15 @@ class Batch:
             if content is None:
                 customer = self._advance(customer, until, _CATCH_UP_MAX)
         keep_from = 0 if clock is None else clock - self._horizon_ms
-        folded = apply(customer, event, self._policy, keep_from)
+        folded = apply(customer, event, policy, keep_from)
         if folded is customer:
             self._repeated(customer, event)
             return
-        cause = f"{event.name}:{event.event_id}" if known and folded.now >= at else ""
-        self._review(folded, max(folded.now, at), cause)
-        if isinstance(event, Purchase) and event.referrer_id and event.kind == "SALE":
+        if before is not None and folded.now >= at:
+            self._review(folded, folded.now, f"{event.name}:{event.event_id}")
+        else:
+            self._keep(review(folded, at, self._around, policy))
+        if type(event) is Purchase and event.referrer_id and event.kind == "SALE":
             self._refer(event)
 
     def _repeated(self, customer: Customer, event: Dated) -> None:
@@ -155,8 +158,8 @@ class Batch:
     def _keep(self, seen: Review) -> None:
         customer = seen.customer
         self._now[customer.id] = customer
-        for output in seen.outputs:
-            self._outputs.append(Telling(customer.id, output))
+        if seen.outputs:
+            self._outputs += [Telling(customer.id, output) for output in seen.outputs]
 
     def erase(self, customer_id: str, clock: int | None) -> None:
         """Forget the customer (D4): events up to the later of the clock and the customer's own time stay dropped."""

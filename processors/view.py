@@ -85,12 +85,12 @@ Values = tuple[Value, ...]
 def values(customer: Customer, policy: Policy, was: Values | None = None) -> Values:
     """The view of `customer` as last reviewed; amounts in minor units, times ms; None: absent from the hash, null in
     JSON. was: the same customer's before, to spare what only another policy could change."""
-    history, told = customer.history, customer.told
-    figs = figures(history, policy.calendar.day_of(customer.now), policy.calendar)
+    history, told, now = customer.history, customer.told, customer.now
+    figs = figures(history, policy.calendar.day_of(now), policy.calendar)
     rank = policy.tier_rank(told.tier)
     return (
         customer.id,
-        customer.now,
+        now,
         policy.programme.currency,
         told.tier,
         customer.tier_since,

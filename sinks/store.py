@@ -20,7 +20,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from processors.view import FIELDS
+from processors.view import FIELDS, Values
 from schemas import state
 from sinks.commit import Answer, Commit, Fence, Load, Loaded, Record, Write
 from sinks.connection import ANSWER_TIMEOUT_S, PATIENCE_S, Connection, Script, StoreUnavailable
@@ -246,14 +246,13 @@ def fence_fields(commit: Commit) -> dict[str, str]:
 def packed(commit: Commit, marks: Mapping[str, str]) -> bytes:
     """The one argument of `commit.lua`. Views with the same fields to write share a layout, so that names travel once;
     the first layout is the whole view."""
-    layouts: dict[tuple[bool, ...], int] = {_WHOLE: 1}
+    layouts: dict[bytes, int] = {_WHOLE: 1}
     writes: list[object] = []
     for write in commit.writes:
         customer, changed = write.customer, changed_fields(write)
         layout = layouts.get(changed) or layouts.setdefault(changed, len(layouts) + 1)
         due = str(customer.next_review) if changed[_DUE] else False
-        texts = [None if value is None else str(value) for value in compress(write.view, changed)]
-        writes += (customer.id, due, _raw(state.encode(customer)), layout, texts)
+        writes += (customer.id, due, _raw(state.encode(customer)), layout, _texts(write.view, changed))
     return _pack(
         (
             str(commit.epoch),
@@ -271,13 +270,20 @@ def packed(commit: Commit, marks: Mapping[str, str]) -> bytes:
     )
 
 
-_WHOLE: Final = (True,) * len(FIELDS)
+_WHOLE: Final = b"\1" * len(FIELDS)
 _DUE: Final = FIELDS.index("next_review_at")
 
 
-def changed_fields(write: Write) -> tuple[bool, ...]:
-    """Of each field whether it is to be written."""
-    return _WHOLE if write.was is None else tuple(map(ne, write.view, write.was))
+def changed_fields(write: Write) -> bytes:
+    """Of each field 1 where it is to be written, else 0."""
+    return _WHOLE if write.was is None else bytes(map(ne, write.view, write.was))
+
+
+def _texts(view: Values, changed: bytes) -> list[str | None]:
+    """The values to write as the hash holds them, None where there is none."""
+    if None in view:
+        return [None if value is None else str(value) for value in compress(view, changed)]
+    return list(map(str, compress(view, changed)))
 
 
 def _raw(blob: bytes) -> msgspec.Raw:

@@ -155,8 +155,8 @@ class PartitionLoop:
 
     @property
     def behind(self) -> bool:
-        """More than one batch waits to be folded."""
-        return self._order.waiting > self._config.batch_records
+        """More waits to be folded."""
+        return not self._order.empty
 
     def work(self) -> Effect | None:
         """The next effect, or None until something is received. Call it again only after the answer."""

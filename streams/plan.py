@@ -86,11 +86,11 @@ class Planner(Struct, frozen=True):
         plan = Plan(items, [], clock, [], Counter())
         for item in items:
             event = item.event
-            if isinstance(event, BadRecord):
-                self.refuse(plan, item, event.error, str(event))
-            elif isinstance(event, Tick):
+            if isinstance(event, Tick):
                 if plan.clock is None or event.at > plan.clock:
                     plan.clock = event.at
+            elif isinstance(event, BadRecord):
+                self.refuse(plan, item, event.error, str(event))
             else:
                 self._place(plan, item, event, placed)
         return plan

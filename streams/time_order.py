@@ -130,14 +130,9 @@ class TimeOrder:
         return len(self._queues[topic])
 
     @property
-    def waiting(self) -> int:
-        """How many records wait."""
-        return sum(len(queue) for _, queue in self._order)
-
-    @property
     def empty(self) -> bool:
         """Nothing waits."""
-        return not self.waiting
+        return not any(len(queue) for _, queue in self._order)
 
     @property
     def asked(self) -> int:
