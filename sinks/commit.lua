@@ -8,7 +8,7 @@
 -- that this commit is missing.
 local call = redis.call
 local prefix = string.sub(KEYS[1], 1, -6)
-local epoch, seq, from, fence_fields, erased, layouts, writes, outbox, counts, all_due, leaps =
+local epoch, seq, from, fence_fields, erased, layouts, writes, outbox, counts, all_due, follows =
   unpack(cmsgpack.unpack(ARGV[1]))
 
 local fence, flat = {}, call('HGETALL', KEYS[1])
@@ -22,8 +22,7 @@ local held = fence.seq or '0'
 if held == seq then
   return 'ALREADY'
 end
-local step = tonumber(seq) - tonumber(held)
-if step < 1 or (step > 1 and not leaps) then
+if held ~= follows then
   return 'FENCED'
 end
 for i = 1, #from, 2 do

@@ -75,7 +75,7 @@ class Write(Struct, frozen=True, gc=False):
 
 
 class Commit(Struct, frozen=True, kw_only=True):
-    """All that one batch changes, all or nothing: numbered `seq` = the fence's + 1."""
+    """All that one batch changes, all or nothing: numbered `seq` = the fence's + 1, but for a leap."""
 
     partition: int
     epoch: int
@@ -92,9 +92,14 @@ class Commit(Struct, frozen=True, kw_only=True):
     counts: Mapping[str, int]
     all_due: bool = False  # a new policy: every customer of the partition is due now
     recovers: bool = False  # of a recovery that has not ended
-    leaps: bool = False  # the end of a recovery: `seq` need not be the fence's + 1, only above it
+    leaps_from: int | None = None  # the end of a recovery: the commit it follows, however far below `seq`
     records: int = 0  # how many input records it covers, for the metrics
     recorded: Mapping[int, int] = {}  # Kafka timestamp (ms) of their events to how many have it
+
+    @property
+    def follows(self) -> int:
+        """Number of the commit that must be the last one done."""
+        return self.seq - 1 if self.leaps_from is None else self.leaps_from
 
 
 class Answer(Enum):

@@ -165,8 +165,7 @@ def _admitted(fence: dict[str, str], commit: Commit) -> Answer:
     if seq == commit.seq:
         return Answer.ALREADY
     moved = (fence.get(topic, str(at)) != str(at) for topic, at in commit.positions_from.items())
-    follows = commit.seq > seq if commit.leaps else commit.seq == seq + 1
-    return Answer.DONE if follows and not any(moved) else Answer.FENCED
+    return Answer.DONE if seq == commit.follows and not any(moved) else Answer.FENCED
 
 
 def _views_up_to(values: dict[str, int], reached: int, views_max: int) -> tuple[list[str], int]:

@@ -238,7 +238,7 @@ def fence_fields(commit: Commit) -> dict[str, str]:
     }
     if commit.clock is not None:
         fields["clock"] = str(commit.clock)
-    if commit.recovers or commit.leaps:
+    if commit.recovers or commit.leaps_from is not None:
         fields["recovers"] = "1" if commit.recovers else "0"
     return fields | {topic: str(position) for topic, position in commit.positions_to.items()}
 
@@ -265,7 +265,7 @@ def packed(commit: Commit, marks: Mapping[str, str]) -> bytes:
             [_raw(_pack(record)) for record in commit.outbox],
             flat({name: n for name, n in commit.counts.items() if n}),
             commit.all_due,
-            commit.leaps,
+            str(commit.follows),
         )
     )
 

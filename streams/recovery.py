@@ -152,7 +152,8 @@ class Recovery(PartitionLoop):
             self._commit = replace(self._commit, recovers=True)
 
     def _leap(self) -> Commit:
-        """The commit that ends it: numbered above all that was published."""
+        """The commit that ends it: numbered above all that was published. It names the one it follows, for it moves no
+        position by which a Redis that fell back once more, behind what was laid over, would be noticed."""
         fence, target = self._fence, self._target
         return Commit(
             partition=self.partition,
@@ -168,11 +169,11 @@ class Recovery(PartitionLoop):
             erased={},
             outbox=(),
             counts={},
-            leaps=True,
+            leaps_from=fence.seq,
         )
 
     def committed(self, answer: Answer) -> None:
         """As the loop's; the leap ends the recovery."""
-        leapt = self._commit is not None and self._commit.leaps
+        leapt = self._commit is not None and self._commit.leaps_from is not None
         super().committed(answer)
         self.done, self._due_left = leapt, False

@@ -27,11 +27,12 @@ async def main(kafka: str, url: str) -> None:
     position = await read_position({"bootstrap_servers": kafka}, 0)  # of an earlier run: go on behind it
     for entries in (0, BATCH):
         fence = await store.take_epoch(0)
-        seq = max(fence.seq, position.seq)
+        before, seq = fence.seq, max(fence.seq, position.seq)
         told = tuple(Record("told", b"%05d" % n, bytes(120), (), f"{n:05}") for n in range(entries))
         for n in range(1, COMMITS + 1):
             each = commit(fence.epoch, seq + n, COMMITS * BATCH)
-            await store.commit(replace(each, positions_from={}, outbox=told, leaps=True))
+            await store.commit(replace(each, positions_from={}, outbox=told, leaps_from=before))
+            before = each.seq
         if not entries:
             await publisher.start(await store.fence(0))
         publisher.wake()

@@ -64,10 +64,11 @@ class Twins:
             "outbox": tuple(record(n, rng.choice((None, *NAMES))) for n in range(rng.randint(0, 4))),
             "counts": {"x": rng.randint(-5, 5)},
             "all_due": rng.random() < 0.1,
-            "leaps": rng.random() < 0.1,
+            "leaps_from": fence.seq - rng.randint(0, 1) if rng.random() < 0.1 else None,
             "positions_from": {"purchases": fence.positions.get("purchases", 0) + (foolish and rng.randint(0, 1))},
         }
-        seq = fence.seq + 1 + (rng.randint(-2, 2) if foolish or more["leaps"] else 0)
+        seq = fence.seq + 1 + (rng.randint(-2, 2) if foolish and more["leaps_from"] is None else 0)
+        seq += rng.randint(0, 3) if more["leaps_from"] is not None else 0
         answer = self.both("commit", commit(fence.epoch - (foolish and rng.randint(0, 1)), seq, **more))
         self.seen.add(answer.name)
 
