@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from copy import deepcopy
 from random import Random
 from typing import Any
 
@@ -536,3 +537,20 @@ def test_a_recovery_that_is_cut_short_is_known_as_one_however_many_commits_it_ma
     one.run()
     assert one.customer(ANNA).told == told[ANNA]  # type: ignore[union-attr]
     assert one.changes() == [], "nothing is told twice"
+
+
+def test_D1_a_redis_that_fell_back_behind_what_was_laid_over_takes_no_leap() -> None:
+    """Laying moves no position, nor does the leap: only the number tells that something is missing."""
+    one = Driven()
+    one.buy(ANNA, T)
+    told = {ANNA: Told("gold", T, None)}
+    recovery_of(one, Target(9, T + HOUR, {PURCHASES: 1}, told))
+    while one.store.fence(P).positions.get(PURCHASES) != 1:
+        assert one.step()
+    before = deepcopy(one.store.partitions)
+    while one.customer(ANNA).told != told[ANNA]:  # type: ignore[union-attr]
+        assert one.step()
+    one.store.partitions = before
+    with pytest.raises(Fenced):
+        one.step()
+    assert one.store.fence(P).recovers, "the next owner lays it over again"

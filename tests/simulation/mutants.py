@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -146,9 +147,9 @@ def _cache_after_erase() -> AbstractContextManager[Any]:
     """Who was erased stays in the cache."""
     real = PartitionLoop._remember
 
-    def remember(self: PartitionLoop, changes: Any) -> None:
+    def remember(self: PartitionLoop, commit: Commit, changes: Any) -> None:
         kept = {name: self._cache.get(name) for name, one in changes.customers.items() if one is None}
-        real(self, changes)
+        real(self, commit, changes)
         self._cache.update({name: held for name, held in kept.items() if held is not None})
 
     return patch.object(PartitionLoop, "_remember", remember)
@@ -219,6 +220,17 @@ def _short_recovery() -> AbstractContextManager[Any]:
     return patch.object(Recovery, "_make_commit", PartitionLoop._make_commit)
 
 
+def _leap_from_anywhere() -> AbstractContextManager[Any]:
+    """The end of a recovery does not look at the commit before it."""
+    real = memory._admitted
+
+    def admitted(fence: dict[str, str], commit: Commit) -> Answer:
+        leaps = commit.leaps_from is not None and int(fence["seq"]) < commit.seq
+        return real({**fence, "seq": str(commit.leaps_from)} if leaps else fence, commit)
+
+    return patch.object(memory, "_admitted", admitted)
+
+
 MUTANTS: dict[str, Mutant] = {
     "fence-check": _fence_check,
     "outbox-position": _outbox_position,
@@ -238,7 +250,11 @@ MUTANTS: dict[str, Mutant] = {
     "policy-of-a-later-tick": _policy_of_a_later_tick,
     "stale-load": _stale_load,
     "short-recovery": _short_recovery,
+    "leap-from-anywhere": _leap_from_anywhere,
 }
+
+
+_MISFIT = re.compile(r"^(TypeError|AttributeError|NameError)\b", re.MULTILINE)
 
 
 @contextmanager
@@ -248,9 +264,16 @@ def _broken(name: str) -> Iterator[None]:
 
 
 def caught_by(name: str, seeds: int) -> int | None:
-    """The first seed that notices, None if none does."""
+    """The first seed that notices, None if none does. Raises where the mutant itself is broken: it fits the code no
+    more, and any seed would notice that."""
     with _broken(name):
-        return next((seed for seed in range(seeds) if run(seed).error is not None), None)
+        for seed in range(seeds):
+            error = run(seed).error
+            if error is not None:
+                if _MISFIT.search(error):
+                    raise AssertionError(f"mutant {name} does not fit the code any more: {error}")
+                return seed
+    return None
 
 
 def main() -> int:
