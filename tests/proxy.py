@@ -1,9 +1,10 @@
-"""A small TCP proxy that loses replies: what was asked is done, and nobody hears of it.
+"""A small TCP proxy that loses or withholds replies: what was asked is done, and nobody hears of it.
 
     with Proxy("127.0.0.1", 6392) as proxy:
         proxy.lose(1)                      # the next reply is lost and its connection cut
         proxy.lose(1, silently=True)       # lost, the connection stays: the client waits until its timeout
         proxy.lose(1, containing=b"...")   # only the reply to a request that contains these bytes
+        proxy.hold()                       # replies wait, those that do are counted in `held`, until let_go()
 
 It runs in a thread of its own, so both asyncio and blocking clients may use it.
 """
@@ -28,14 +29,16 @@ class _Order:
 
 
 class Proxy:
-    """Forwards to host:port from a free port of loopback, `port`. `lost`: how many replies were lost."""
+    """Forwards to host:port from a free port of loopback, `port`. `lost`: replies lost; `held`: replies that waited."""
 
     def __init__(self, host: str, port: int) -> None:
         self._target = (host, port)
         self._order = _Order()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self.lost = 0
+        self._open = asyncio.Event()
+        self._open.set()
+        self.lost = self.held = 0
         self.port = 0
 
     def __enter__(self) -> Proxy:
@@ -53,6 +56,14 @@ class Proxy:
     def lose(self, times: int, *, silently: bool = False, containing: bytes = b"") -> None:
         """Lose the next `times` replies (to requests that contain some bytes)."""
         self._order = _Order(times, silently, containing)
+
+    def hold(self) -> None:
+        """Let replies wait until `let_go`."""
+        self._loop.call_soon_threadsafe(self._open.clear)
+
+    def let_go(self) -> None:
+        """Send on what waits, and all that follows."""
+        self._loop.call_soon_threadsafe(self._open.set)
 
     def _call(self, coroutine: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(10)
@@ -80,6 +91,9 @@ class Proxy:
                     if self._silently(link):
                         continue
                     return
+                if not self._open.is_set():
+                    self.held += 1
+                    await self._open.wait()
                 if not link.deaf:
                     client_out.write(data)
                     await client_out.drain()

@@ -18,6 +18,7 @@ from sinks.keys import Keys
 from sinks.store import Store, StoreUnavailable
 from tests.conftest import free_port
 from tests.contract.stores import ERASE_KEY, PARTITION, Driven, commit, ids, real, record, write
+from tests.live.running import until
 from tests.proxy import Proxy
 
 FULL = commit(1, 1, writes=(write("anna"),), counts={"x": 2**53 + 1}, outbox=(record(1), record(2)))
@@ -71,10 +72,17 @@ def test_a_commit_that_never_arrived_is_made_when_redis_is_back(redis_url: str, 
 
     async def late() -> Answer:
         other = Store(f"redis://127.0.0.1:{listen}/{database}", Keys("t"), erase_key=ERASE_KEY, patience_s=10)
+        send, tries = other.redis.client.execute_command, 0
+
+        async def counted(*command: Any) -> Any:
+            nonlocal tries
+            tries += 1
+            return await send(*command)
+
         try:
+            other.redis.client.execute_command = counted  # type: ignore[method-assign]
             commits = asyncio.create_task(other.commit(FULL))
-            # Time for a refused connection or two; what follows does not depend on it.
-            await asyncio.sleep(0.3)
+            await until(lambda: tries > 1, "it was refused, and tries again")
             assert not commits.done()
             bridge = await asyncio.start_server(lambda r, w: _bridge(r, w, host, int(port)), "127.0.0.1", listen)
             async with bridge:
@@ -120,21 +128,26 @@ def test_a_redis_that_forgot_the_scripts_is_given_them_again(store: Driven) -> N
     assert store.load(PARTITION, ids("anna")).customers["anna"] is not None
 
 
-def test_a_cancelled_call_does_not_leave_its_answer_to_the_next(store: Driven) -> None:
-    async def interrupted() -> Any:
-        big = commit(1, 1, writes=tuple(write(f"c{n}") for n in range(20_000)))
-        call = asyncio.create_task(store.store.commit(big))
-        await asyncio.sleep(0)
-        while not call.done() and not store.store.redis.client.connection_pool._in_use_connections:
-            await asyncio.sleep(0)
-        await asyncio.sleep(0.01)
-        call.cancel()
-        await asyncio.gather(call, return_exceptions=True)
-        return [await store.store.fence(PARTITION) for _ in range(3)], await store.store.commit(big)
+def test_a_cancelled_call_does_not_leave_its_answer_to_the_next(proxied: tuple[Proxy, Callable[..., Store]]) -> None:
+    proxy, through = proxied
 
-    fences, answer = store.wait(interrupted())
-    assert all(fence.epoch == 1 for fence in fences)
-    assert answer in (Answer.ALREADY, Answer.DONE)
+    async def interrupted() -> Any:
+        other = through()
+        try:
+            assert (await other.fence(PARTITION)).seq == 0  # now it has a connection
+            proxy.hold()
+            call = asyncio.create_task(other.commit(FULL))
+            await until(lambda: proxy.held, "it is done, its answer on the way")
+            call.cancel()
+            assert isinstance((await asyncio.gather(call, return_exceptions=True))[0], asyncio.CancelledError)
+            proxy.let_go()
+            return [await other.fence(PARTITION) for _ in range(3)], await other.commit(FULL)
+        finally:
+            await other.close()
+
+    fences, answer = asyncio.run(interrupted())
+    assert [(fence.epoch, fence.seq) for fence in fences] == [(1, 1)] * 3
+    assert answer is Answer.ALREADY
 
 
 # -- a server of its own, to be spoilt

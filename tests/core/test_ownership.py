@@ -55,6 +55,12 @@ def record_set(start: int, position: int, seek: int, partition: int = 0) -> Reco
     return RecordSet(PURCHASES, partition, records, start, position, seek)
 
 
+async def turns() -> None:
+    """All that can go on without a clock or a server has gone on."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
 def owning(
     test: Callable[[Ownership, FakeSource, Notes], Coroutine[Any, Any, None]],
     make: Callable[[Notes, int], Any] = NotingRunner,
@@ -104,11 +110,12 @@ def test_sets_of_an_older_seek_are_refused_and_a_hole_between_sets_ends_the_work
 
 def test_leaving_finishes_the_effect_in_flight_and_stops_each_runner_once() -> None:
     stops: list[str] = []
+    effect = asyncio.Event()
 
     class Slow(NotingRunner):
         async def run(self) -> None:
             await self.stopped.wait()
-            await asyncio.sleep(0.05)
+            await effect.wait()
             stops.append("finished")
 
         async def stop(self) -> None:
@@ -117,7 +124,12 @@ def test_leaving_finishes_the_effect_in_flight_and_stops_each_runner_once() -> N
 
     async def test(owner: Ownership, source: FakeSource, notes: Notes) -> None:
         await until(lambda: owner.ready, "it is open")
-        await owner.release()
+        leaving = asyncio.create_task(owner.release())
+        await until(lambda: stops, "it is told to stop")
+        await turns()
+        assert not leaving.done()
+        effect.set()
+        await leaving
         assert stops == ["stop", "finished"]
         assert owner.partitions == []
         assert not owner.wanted(PURCHASES, 0)
@@ -244,7 +256,7 @@ def test_one_question_serves_all_who_wait_and_none_is_answered_by_an_older_one()
         first = [asyncio.create_task(together.of(number)) for number in (1, 2)]
         await until(lambda: asked, "the first question is sent")
         later = [asyncio.create_task(together.of(number)) for number in (1, 3, 4)]
-        await asyncio.sleep(0.02)
+        await turns()
         assert asked == [{1, 2}], "those who come later wait for the next question"
         go_on.set()
         assert await asyncio.gather(*first) == [1, 1]
