@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import compress
 
@@ -46,10 +47,10 @@ class Partition:
 class MemoryStore:
     """See `Store`: the same methods with the same meaning, without waiting."""
 
-    def __init__(self, *, erase_key: bytes = b"memory") -> None:
+    def __init__(self, *, erase_key: bytes = b"memory", clock: Callable[[], int] = lambda: 0) -> None:
         self.partitions: dict[int, Partition] = {}
         self.meta: dict[str, str] = {}
-        self._erase_key = erase_key
+        self._erase_key, self._clock = erase_key, clock
 
     def partition(self, number: int) -> Partition:
         """What is held of partition `number`, made if it is not there."""
@@ -62,7 +63,7 @@ class MemoryStore:
     def take_epoch(self, partition: int) -> Fence:
         """The fence, its epoch now the caller's alone."""
         held = self.partition(partition).fence
-        held["epoch"] = str(int(held.get("epoch", 0)) + 1)
+        held["epoch"] = str(max(int(held.get("epoch", 0)) + 1, self._clock()))
         return self.fence(partition)
 
     def fence(self, partition: int) -> Fence:

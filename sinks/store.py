@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import hmac
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import compress
 from operator import ne
 from typing import Any, Final
@@ -61,9 +62,14 @@ def erase_mark(key: bytes, customer_id: str) -> str:
     return hmac.digest(key, customer_id.encode(), "sha256").hex()
 
 
+def wall_ms() -> int:
+    """Unix time in ms."""
+    return time.time_ns() // 1_000_000
+
+
 class Store:
     """redis_url: as redis-py takes it. erase_key: under which ids of erased customers are marked.
-    patience_s: how long a call is tried before StoreUnavailable."""
+    patience_s: how long a call is tried before StoreUnavailable. clock: ms, so that no epoch comes twice."""
 
     def __init__(
         self,
@@ -73,10 +79,11 @@ class Store:
         erase_key: bytes,
         patience_s: float = PATIENCE_S,
         answer_timeout_s: float = ANSWER_TIMEOUT_S,
+        clock: Callable[[], int] = wall_ms,
     ) -> None:
         self.redis = Connection(redis_url, patience_s=patience_s, answer_timeout_s=answer_timeout_s)
         self._keys = keys
-        self._erase_key = erase_key
+        self._erase_key, self._clock = erase_key, clock
         self._marks: dict[int, int] = {}  # partition to number of erase marks, of partitions whose fence was read
 
     async def close(self) -> None:
@@ -88,14 +95,14 @@ class Store:
 
     async def take_epoch(self, partition: int) -> Fence:
         """The fence, its epoch now the caller's alone. After a lost reply it may have been raised twice: harmless."""
-        return await self._fence(partition, 1)
+        return await self._fence(partition, str(self._clock()))
 
     async def fence(self, partition: int) -> Fence:
         """The fence as it stands."""
-        return await self._fence(partition, 0)
+        return await self._fence(partition, "")
 
-    async def _fence(self, partition: int, raises: int) -> Fence:
-        flat, marks = await self.redis.run(_FENCE, self._keys.fence(partition), raises)
+    async def _fence(self, partition: int, epoch_min: str) -> Fence:
+        flat, marks = await self.redis.run(_FENCE, self._keys.fence(partition), epoch_min)
         self._marks[partition] = marks
         return fence_of(zip(flat[::2], flat[1::2], strict=True), marks)
 

@@ -120,6 +120,10 @@ class PartitionLoop:
         """Stream time, ms; None before the first tick."""
         return self._fence.clock
 
+    def displaced(self, fence: Fence) -> bool:
+        """Whether `fence`, as Redis has it, is not where this loop, now idle, left it."""
+        return (fence.epoch, fence.seq) != (self._fence.epoch, self._fence.seq)
+
     def wanted(self, topic: str) -> bool:
         """Whether more of the topic should be fetched."""
         return self._order.buffered(topic) < self._config.buffer_records

@@ -38,6 +38,7 @@ class StorePort(Protocol):
     """What the runner needs of the store (`sinks/store.py`)."""
 
     async def take_epoch(self, partition: int) -> Fence: ...
+    async def fence(self, partition: int) -> Fence: ...
     async def load(self, partition: int, load: Load) -> Loaded: ...
     async def commit(self, commit: Commit) -> Answer: ...
 
@@ -78,7 +79,7 @@ class Runner:
         self._policies, self._metrics, self._config = policies, metrics, config
         self._loop: PartitionLoop | None = None
         self._news = asyncio.Event()
-        self._stopping = self._running = False
+        self._stopping = self._running = self._displaced = False
         self._finished = asyncio.Event()
         self._asked_at: tuple[int, float] = (-1, 0.0)
 
@@ -119,8 +120,19 @@ class Runner:
         return {} if self._loop is None else self._loop.positions
 
     async def published(self) -> bool:
-        """Whether all outputs have left."""
-        return await self._publisher.drained()
+        """Whether all outputs have left a Redis that stands where the loop left it.
+
+        Who has nothing to commit would not notice one that fell back: then `run` raises Fenced.
+        """
+        loop, before = self._loop, self.progress
+        if loop is None or not await self._publisher.drained():
+            return False
+        fence = await self._store.fence(self.partition)
+        if self.progress != before or not loop.idle:
+            return False
+        self._displaced = loop.displaced(fence)
+        self._news.set()
+        return not self._displaced
 
     async def run(self) -> None:
         """Until `stop`. Raises PartitionStopped; Fenced where somebody took over, or to start anew from the fence."""
@@ -133,6 +145,8 @@ class Runner:
                 began = perf_counter()
                 effect = loop.work()
                 self._metrics.took("order", perf_counter() - began)
+                if self._displaced:
+                    raise Fenced(f"partition {self.partition}: Redis does not stand where it was left")
                 if effect is None:
                     await self._news.wait()
                 else:

@@ -119,11 +119,11 @@ class Process:
 
 
 class Seen(Struct, frozen=True):
-    """What Redis shows of the work: commits, epochs taken, input records folded (those of `relay` not counted: markers
-    lie between them) and outputs waiting, of all partitions."""
+    """What Redis shows of the work: commits, the epoch of each partition, input records folded (those of `relay` not
+    counted: markers lie between them) and outputs waiting, of all partitions."""
 
     commits: int
-    epochs: int
+    epochs: tuple[int, ...]
     records: int
     waiting: int
 
@@ -211,7 +211,7 @@ class World:
             fences, waiting = told[: len(numbers)], told[len(numbers) :]
             return Seen(
                 sum(int(fence.get(b"seq", 0)) for fence in fences),
-                sum(int(fence.get(b"epoch", 0)) for fence in fences),
+                tuple(int(fence.get(b"epoch", 0)) for fence in fences),
                 sum(int(fence.get(topic.encode(), 0)) for fence in fences for topic in COUNTED),
                 sum(waiting),
             )

@@ -75,16 +75,16 @@ class Driven:
 
 
 @contextmanager
-def memory() -> Iterator[Driven]:
+def memory(**options: Any) -> Iterator[Driven]:
     with asyncio.Runner() as runner:
-        yield Driven(MemoryStore(erase_key=ERASE_KEY), runner)
+        yield Driven(MemoryStore(erase_key=ERASE_KEY, **options), runner)
 
 
 @contextmanager
 def real(url: str, **options: Any) -> Iterator[Driven]:
     """On an empty database of `url`, which is emptied again."""
     with asyncio.Runner() as runner:
-        store = Store(url, Keys("t"), erase_key=ERASE_KEY, **options)
+        store = Store(url, Keys("t"), erase_key=ERASE_KEY, **{"clock": lambda: 0, **options})
         driven = Driven(store, runner)
         driven.wait(store.redis.client.flushdb())
         yield driven

@@ -10,9 +10,10 @@ from msgspec.structs import replace
 from schemas import state
 from sinks.commit import Answer, Fence, Load
 from sinks.store import MetaMismatch
-from tests.contract.stores import PARTITION, Driven, commit, customer, ids, record, write
+from tests.contract.stores import PARTITION, Driven, commit, customer, ids, memory, real, record, write
 
 BEYOND_2_53 = 2**53 + 1
+NOON_MS = 1_764_072_000_000
 
 
 def begun(store: Driven) -> int:
@@ -26,6 +27,13 @@ def test_a_partition_begins_with_epoch_1_and_nothing_else(store: Driven) -> None
     assert store.take_epoch(PARTITION) == Fence(epoch=2)
     assert store.fence(PARTITION) == Fence(epoch=2)
     assert store.fence(PARTITION + 1) == Fence(epoch=0)
+
+
+def test_an_epoch_does_not_come_back_with_a_redis_that_did(redis_url: str) -> None:
+    for kind in (memory(clock=lambda: NOON_MS), real(redis_url, clock=lambda: NOON_MS)):
+        with kind as store:
+            assert [store.take_epoch(PARTITION).epoch for _ in range(2)] == [NOON_MS, NOON_MS + 1]
+            assert store.take_epoch(PARTITION + 1).epoch == store.fence(PARTITION + 1).epoch == NOON_MS
 
 
 def test_a_commit_moves_the_fence_to_what_it_names(store: Driven) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
+from itertools import count
 from random import Random
 from typing import Any
 
@@ -65,7 +66,7 @@ class Watched(MemoryStore):
     """The store, watching over the fence: it never goes back, and nobody but the last owner commits."""
 
     def __init__(self, log: deque[Entry]) -> None:
-        super().__init__(erase_key=b"simulation")
+        super().__init__(erase_key=b"simulation", clock=count(1).__next__)
         self.log = log
 
     def commit(self, commit: Commit) -> Answer:
@@ -103,7 +104,6 @@ class Owner:
     def __init__(self, world: World, worker: int, partition: int) -> None:
         self.world, self.worker, self.partition = world, worker, partition
         self.zombie = self.asleep = False
-        self.born = world.rewound
         self.loop: PartitionLoop | None = None
         self.handed: dict[str, int] = {}
         self.publisher = Publisher(partition, world.kafka, world.store, world.faults, lambda: world.now)
@@ -270,8 +270,7 @@ class World:
         """Another owner for the partition; the one before lives on as a zombie."""
         self.log.append(f"p{owner.partition} worker {owner.worker} is a zombie")
         owner.zombie = True
-        if owner.born == self.rewound:  # epochs come back with Redis: one from before could carry the next one's number
-            self.zombies.append(owner)
+        self.zombies.append(owner)
         self.owners[owner.partition] = Owner(self, self._worker(), owner.partition)
 
     def rebalance(self) -> None:
@@ -298,7 +297,6 @@ class World:
         self.rewound += 1
         self.store.partitions = deepcopy(self._saved)
         self.wandering.clear()
-        self.zombies.clear()
 
     # -- time
 

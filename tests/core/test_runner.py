@@ -1,0 +1,79 @@
+"""The driver of a partition's loop, without servers: what it does where Redis is not what it was."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from copy import deepcopy
+from typing import Any
+
+import pytest
+
+from processors.customer import Told
+from schemas.topics import INPUTS, TICKS
+from sinks.commit import Fence
+from sinks.memory import MemoryStore
+from sinks.metrics import Metrics
+from streams.partition import Fenced
+from streams.runner import Runner
+from streams.time_order import End
+from tests.core.test_partition import Driven, P
+
+DEADLINE_S = 10
+
+
+class Awaited:
+    """A store in memory as the runner calls it."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+
+    def __getattr__(self, name: str) -> Any:
+        async def call(*args: Any) -> Any:
+            return getattr(self._store, name)(*args)
+
+        return call
+
+
+class Nothing:
+    """A publisher with nothing to do, and no policies."""
+
+    def wake(self, behind: bool = False) -> None: ...
+    async def start(self, fence: Fence) -> None: ...
+    async def stop(self) -> None: ...
+    async def drained(self) -> bool:
+        return True
+
+    async def told(self) -> Mapping[str, Told]:
+        return {}
+
+    async def find(self, key: str) -> None:
+        return None
+
+
+def test_an_owner_with_nothing_to_do_notices_a_redis_that_fell_back_before_it_says_that_all_is_done() -> None:
+    async def play() -> None:
+        shop = Driven()
+        shop.tick(1_000)
+
+        async def ends(_: int) -> Mapping[str, End]:
+            return {topic: End(shop.end_of(topic), shop.end_of(topic)) for topic in INPUTS}
+
+        nothing = Nothing()
+        runner = Runner(
+            P, store=Awaited(shop.store), publisher=nothing, ends=ends, policies=nothing, metrics=Metrics(),
+            config=shop.config,
+        )  # fmt: skip
+        await runner.start()
+        saved = deepcopy(shop.store.partitions)
+        running = asyncio.create_task(runner.run())
+        runner.deliver(TICKS, shop.logs[TICKS], 1)
+        while not await runner.published():
+            await asyncio.sleep(0)
+        assert shop.store.fence(P).seq == 1
+        shop.store.partitions = saved
+        assert not await runner.published()
+        with pytest.raises(Fenced, match="does not stand where it was left"):
+            await running
+
+    asyncio.run(asyncio.wait_for(play(), DEADLINE_S))
