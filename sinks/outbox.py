@@ -1,6 +1,7 @@
 """The outbox of one partition to Kafka: whole commits in one transaction, with the position that says so.
 
-    open      a producer with the partition's transactional id: it fences the one before and ends its transaction;
+    open      a producer with the partition's transactional id, by its owner alone: it fences the one before and ends
+              its transaction;
               then the last committed position is read, and what it covers is dropped from the outbox
     read      entries after the position to the end of a commit, the views that changed up to there, and the fence as
               that commit left it: one script, so they fit together
@@ -25,7 +26,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import InvalidProducerEpoch, ProducerFenced
+from aiokafka.errors import ProducerFenced
 
 from processors.customer import Told
 from schemas.codec import write
@@ -121,7 +122,8 @@ class Publisher:
     async def start(self, fence: Fence) -> None:
         """Begin to publish, as the owner under the epoch of `fence`.
 
-        Raises OutboxAhead where Kafka has more than Redis knows of; KafkaError where it is away.
+        Raises OutboxAhead where Kafka has more than Redis knows of; ProducerFenced where another is the owner by now;
+        KafkaError where Kafka is away.
         """
         self._epoch = fence.epoch
         self._producer = await self._open()
@@ -171,7 +173,7 @@ class Publisher:
     # -- what it does
 
     async def _run(self) -> None:
-        """Until `stop`, or until another producer takes the partition over."""
+        """Until `stop`, or until another owner has the partition."""
         failures = 0
         while not self._stopping:
             await self._wake.wait()
@@ -181,7 +183,7 @@ class Publisher:
                 if not self._stopping and await self._publish():
                     failures = 0
             except Exception as error:
-                if isinstance(error, ProducerFenced | InvalidProducerEpoch) and await self._lost():
+                if await self._lost():  # whatever failed: one fenced between two batches calls it an illegal operation
                     log.info("partition %d is published by another worker now", self.partition)
                     return
                 # Whatever it is: the outbox keeps everything, and a fresh producer begins where Kafka says we are.
@@ -195,9 +197,17 @@ class Publisher:
     async def _lost(self) -> bool:
         """Whether another owns the partition. Kafka alone can't tell: a transaction that timed out is fenced, too."""
         try:
-            return (await self._store.fence(self.partition)).epoch != self._epoch
-        except StoreUnavailable:
-            return False
+            await self._owned()
+        except (ProducerFenced, StoreUnavailable) as error:
+            return isinstance(error, ProducerFenced)
+        return False
+
+    async def _owned(self) -> Fence:
+        """The fence. Raises ProducerFenced where another owns the partition."""
+        fence = await self._store.fence(self.partition)
+        if fence.epoch != self._epoch:
+            raise ProducerFenced(f"partition {self.partition}: epoch {self._epoch} is {fence.epoch} now")
+        return fence
 
     async def _rest(self, pause: float) -> None:
         give_up = time.monotonic() + pause
@@ -238,6 +248,7 @@ class Publisher:
         return True
 
     async def _open(self) -> AIOKafkaProducer:
+        await self._owned()  # or the producer of the new owner would be fenced
         producer = AIOKafkaProducer(
             **self._kafka,
             transactional_id=f"{self._group}-{self.partition}",
@@ -250,7 +261,7 @@ class Publisher:
             await producer.start()
             # Only now: the owner before can no longer commit, and what was committed is there to be read.
             position = await read_position(self._kafka, self.partition)
-            fence = await self._store.fence(self.partition)
+            fence = await self._owned()
             if position.seq > fence.seq or fence.recovers:
                 raise OutboxAhead(position, fence)
             await self._store.published(self.partition, position.entry, position.views_seq)

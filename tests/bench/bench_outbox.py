@@ -25,8 +25,9 @@ async def main(kafka: str, url: str) -> None:
         store, 0, kafka={"bootstrap_servers": kafka}, group=f"bench-{time.time():.0f}", partitions=12, metrics=Metrics()
     )
     position = await read_position({"bootstrap_servers": kafka}, 0)  # of an earlier run: go on behind it
+    await store.take_epoch(0)
     for entries in (0, BATCH):
-        fence = await store.take_epoch(0)
+        fence = await store.fence(0)
         before, seq = fence.seq, max(fence.seq, position.seq)
         told = tuple(Record("told", b"%05d" % n, bytes(120), (), f"{n:05}") for n in range(entries))
         for n in range(1, COMMITS + 1):

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import IllegalOperation, ProducerFenced
 
 from infra.localstack import Stack
 from processors.customer import Told
@@ -233,6 +234,42 @@ def test_the_publisher_before_is_fenced_and_ends(play: Any) -> None:
         assert keys(await scene.read(TIER_CHANGES), TIER_CHANGES) == [b"%d" % n for n in range(1, last + 1)]
         await old.stop()
         await new.stop()
+
+    play(act)
+
+
+def test_a_publisher_whose_partition_another_owns_ends_whatever_fails_and_makes_no_producer(
+    play: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A producer that was fenced says so only where nothing else is on its way to it."""
+    send = outbox._Batches.send
+
+    async def act(scene: Scene) -> None:
+        epoch = await scene.begin()
+        old = await scene.published()
+        before = await scene.store.fence(P)
+        epoch = await scene.begin()
+        new = await scene.published()
+        mine, ended = new._producer, asyncio.Event()
+
+        async def fails(batches: Any) -> None:
+            if batches._producer is not mine:
+                raise IllegalOperation("Can't send messages while not in transaction")
+            await ended.wait()
+            await send(batches)
+
+        monkeypatch.setattr(outbox._Batches, "send", fails)
+        await scene.store.commit(stores.commit(epoch, 1, outbox=(stores.record(1),)))
+        old.wake()
+        await until(lambda: old._task is not None and old._task.done())
+        late = scene.publisher()
+        with pytest.raises(ProducerFenced, match=f"epoch {before.epoch} is {epoch} now"):
+            await late.start(before)
+        ended.set()
+        await new.drain()  # with the producer it had: of any other nothing is sent here
+        assert keys(await scene.read(TIER_CHANGES), TIER_CHANGES) == [b"1"]
+        for one in (old, late, new):
+            await one.stop()
 
     play(act)
 
