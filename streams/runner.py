@@ -122,17 +122,19 @@ class Runner:
     async def published(self) -> bool:
         """Whether all outputs have left a Redis that stands where the loop left it.
 
-        Who has nothing to commit would not notice one that fell back: then `run` raises Fenced.
+        Who has nothing to commit would not notice one that fell back, and has no publisher any more: then `run` raises
+        Fenced.
         """
         loop, before = self._loop, self.progress
-        if loop is None or not await self._publisher.drained():
+        if loop is None:
             return False
+        drained = await self._publisher.drained()
         fence = await self._store.fence(self.partition)
         if self.progress != before or not loop.idle:
             return False
         self._displaced = loop.displaced(fence)
         self._news.set()
-        return not self._displaced
+        return drained and not self._displaced
 
     async def run(self) -> None:
         """Until `stop`. Raises PartitionStopped; Fenced where somebody took over, or to start anew from the fence."""

@@ -36,13 +36,15 @@ class Awaited:
 
 
 class Nothing:
-    """A publisher with nothing to do, and no policies."""
+    """A publisher with nothing to do (`left`: but no longer able to), and no policies."""
+
+    left = False
 
     def wake(self, behind: bool = False) -> None: ...
     async def start(self, fence: Fence) -> None: ...
     async def stop(self) -> None: ...
     async def drained(self) -> bool:
-        return True
+        return not self.left
 
     async def told(self) -> Mapping[str, Told]:
         return {}
@@ -51,7 +53,8 @@ class Nothing:
         return None
 
 
-def test_an_owner_with_nothing_to_do_notices_a_redis_that_fell_back_before_it_says_that_all_is_done() -> None:
+@pytest.mark.parametrize("left", [False, True], ids=["all published", "outputs came back"])
+def test_an_owner_with_nothing_to_do_notices_a_redis_that_fell_back_before_it_says_that_all_is_done(left: bool) -> None:
     async def play() -> None:
         shop = Driven()
         shop.tick(1_000)
@@ -71,7 +74,7 @@ def test_an_owner_with_nothing_to_do_notices_a_redis_that_fell_back_before_it_sa
         while not await runner.published():
             await asyncio.sleep(0)
         assert shop.store.fence(P).seq == 1
-        shop.store.partitions = saved
+        shop.store.partitions, nothing.left = saved, left
         assert not await runner.published()
         with pytest.raises(Fenced, match="does not stand where it was left"):
             await running
