@@ -22,7 +22,7 @@ from msgspec import Struct
 from msgspec.structs import asdict
 
 from processors.policy import Policy
-from processors.view import NUMBERS
+from processors.view import TYPES
 from schemas import codec, state, topics
 from sinks.keys import Keys
 from streams.settings import Settings
@@ -270,7 +270,7 @@ def _value_problems(dump: Dump) -> Iterator[str]:
 def _text(name: str, value: Any) -> str | None:
     if value is None:
         return None
-    return f"{float(value)}" if name in NUMBERS else f"{value}"
+    return f"{float(value)}" if TYPES.get(name) is float else f"{value}"
 
 
 def _told_problems(dump: Dump) -> Iterator[str]:
