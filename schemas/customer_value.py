@@ -92,6 +92,18 @@ _TABLES: Final = _tables()
 _HEADER: Final = framing.header(CUSTOMER_VALUE)
 _TOPIC: Final = CUSTOMER_VALUE.encode()
 _AT: Final = _Remembered(_long)
+_REQUIRED: Final = tuple(
+    field["name"].encode()
+    for field in library.newest(CUSTOMER_VALUE)["fields"]
+    if not isinstance(field["type"], list) and field["name"] not in ("event_id", "at")
+)
+
+
+class BrokenView(ValueError):
+    """A hash that is no view: somebody else changed it. The text says which, and the way out."""
+
+
+_WAY_OUT: Final = "only a worker may write it; restart the worker, and the customer's next change writes all of it anew"
 
 
 class _Layout(NamedTuple):
@@ -105,8 +117,11 @@ class _Layout(NamedTuple):
 
 @lru_cache(maxsize=64)
 def _layout(names: tuple[bytes, ...]) -> _Layout:
-    """An expression names each text and its table: a loop over all fields takes twice as long."""
+    """An expression names each text and its table: a loop over all fields takes twice as long. Raises BrokenView."""
     place = {name: n for n, name in enumerate(names)}
+    lacks = [name.decode() for name in _REQUIRED if name not in place]
+    if lacks:
+        raise BrokenView(f"lacks {', '.join(lacks)}: {_WAY_OUT}")
     pieces = [f"c{n}[t[{place[name]}]]" if name in place else "NULL" for n, (name, _) in enumerate(_TABLES)]
     scope: dict[str, object] = {f"c{n}": table for n, (_, table) in enumerate(_TABLES)} | {"NULL": _NULL}
     body = eval(f"lambda t: b''.join(({', '.join(pieces)},))", scope)
@@ -117,9 +132,13 @@ def encode_view(partition: int, fields: Sequence[bytes]) -> tuple[bytes, Headers
     """(value, headers) of a view. fields: names and texts in turn, as HGETALL gives them.
 
     The id names customer, instant and content: a late event changes a view without moving its instant.
+    Raises BrokenView.
     """
     layout, texts = _layout(tuple(fields[::2])), fields[1::2]
-    body = layout.body(texts)
+    try:
+        body = layout.body(texts)
+    except (KeyError, ValueError) as error:
+        raise BrokenView(f"holds what its field can't be ({error}): {_WAY_OUT}") from None
     name, at = texts[layout.customer_id], texts[layout.as_of]
     event_id = b"%b:%b:%b:%08x" % (_TOPIC, name, at, xxh3_64_intdigest(body) & 0xFFFFFFFF)
     value = b"".join((_HEADER, _string(event_id), _string(name), _AT[at], body))

@@ -30,7 +30,7 @@ from aiokafka.errors import ProducerFenced
 
 from processors.customer import Told
 from schemas.codec import write
-from schemas.customer_value import encode_view
+from schemas.customer_value import BrokenView, encode_view
 from schemas.partitioner import partition_of
 from schemas.topics import CUSTOMER_VALUE, OUTBOX_POSITIONS
 from sinks.commit import Fence
@@ -310,7 +310,11 @@ class Publisher:
             to = own if name is None else partition_of(name.encode(), partitions)
             yield record.topic, to, record.key, record.value, record.headers
         for customer_id, fields in pending.views:
-            value, headers = encode_view(own, fields)
+            try:
+                value, headers = encode_view(own, fields)
+            except BrokenView as broken:  # one hash must not hold up all others
+                log.error("the view of %r in partition %d %s", customer_id, own, broken)
+                continue
             yield CUSTOMER_VALUE, partition_of(customer_id, partitions), customer_id, value, headers
 
 

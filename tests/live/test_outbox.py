@@ -157,6 +157,22 @@ def test_D1_outputs_leave_in_order_with_their_position_and_views(play: Any) -> N
     play(act)
 
 
+def test_a_view_that_somebody_else_broke_holds_up_no_other(play: Any, caplog: pytest.LogCaptureFixture) -> None:
+    async def act(scene: Scene) -> None:
+        epoch = await scene.begin()
+        await scene.store.commit(stores.commit(epoch, 1, writes=tuple(map(stores.write, ("anna", "ben", "cleo")))))
+        await scene.store.redis.client.delete(Keys("t").customer(P, "anna"))
+        await scene.store.redis.client.hdel(Keys("t").customer(P, "ben"), "as_of")
+        publisher = await scene.published()
+        assert keys(await scene.read(CUSTOMER_VALUE), CUSTOMER_VALUE) == [b"cleo"]
+        assert await scene.store.outbox_size(P) == (0, 0)
+        told = [record.getMessage() for record in caplog.records if record.name == "loyalty.outbox"]
+        assert ["b'anna'" in told[0], "lacks as_of" in told[1]] == [True, True]
+        await publisher.stop()
+
+    play(act)
+
+
 def test_D1_a_publisher_that_died_after_the_kafka_commit_publishes_nothing_twice(play: Any) -> None:
     async def act(scene: Scene) -> None:
         epoch = await scene.begin()

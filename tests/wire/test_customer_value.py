@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas import codec, library
-from schemas.customer_value import encode_view
+from schemas.customer_value import BrokenView, encode_view
 from schemas.topics import CUSTOMER_VALUE
 
 LONGS = st.one_of(st.integers(-(2**63), 2**63 - 1), st.integers(-200, 200), st.integers(0, 4_102_444_800_000))
@@ -65,3 +66,17 @@ def test_another_content_has_another_id_and_the_same_content_the_same(a: dict[st
 def test_fields_that_the_topic_does_not_know_are_left_out() -> None:
     least = {"customer_id": "a", "as_of": 1, "policy": "p"}
     assert encode_view(0, as_hash(least | {"of tomorrow": "x"})) == encode_view(0, as_hash(least))
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ([], "lacks customer_id, policy, as_of: only a worker may write it"),
+        ([b"as_of", b"5", b"policy", b"p@1"], "lacks customer_id"),
+        ([b"customer_id", b"a", b"as_of", b"soon", b"policy", b"p@1"], "holds what its field can't be .*soon"),
+        ([b"customer_id", b"a", b"as_of", b"5", b"policy", b"p@1", b"risk_level", b"FINE"], "FINE"),
+    ],
+)
+def test_a_hash_that_somebody_else_changed_is_told_with_the_way_out(fields: list[bytes], told: str) -> None:
+    with pytest.raises(BrokenView, match=told):
+        encode_view(5, fields)
