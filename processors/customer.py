@@ -22,7 +22,7 @@ from processors.history import (
     with_purchase_day,
     with_seen,
 )
-from processors.money import half_even
+from processors.money import AMOUNT_END, TooMuch, half_even
 from processors.policy import Policy
 
 FOREVER: Final = 253_402_300_800_000
@@ -71,7 +71,7 @@ def apply(customer: Customer, event: Dated, policy: Policy, keep_from: int = 0) 
     """The customer after `event`. A repeat of (kind, id) changes nothing: the first under an id wins.
 
     keep_from: ids of events before this instant (ms) need not be kept: they would be refused as too late.
-    Raises `UnknownCurrency` where the policy has no rate.
+    Raises `Unbookable`: the policy has no rate for its currency, or a sum would be too large.
     """
     history = customer.history
     key = id_hash(event.name, event.event_id)
@@ -93,13 +93,17 @@ Changes = dict[str, Any]
 def _purchase(history: History, event: Purchase, policy: Policy) -> Changes:
     at, day = event.occurred_at, policy.calendar.day_of(event.occurred_at)
     value, margin = booked(event, policy)
-    if event.kind != "SALE":
+    sale = event.kind == "SALE"
+    lifetime = history.lifetime_value + (value if sale else -value)
+    if not -AMOUNT_END < lifetime < AMOUNT_END:
+        raise TooMuch
+    if not sale:
         changes = on_day(history, day, -value, 0, 1, -margin, 0)
-        changes["lifetime_value"] = history.lifetime_value - value
+        changes["lifetime_value"] = lifetime
         return changes
     changes = on_day(history, day, value, 1, 0, margin, 0)
     first, last = history.first_purchase_at, history.last_purchase_at
-    changes["lifetime_value"] = history.lifetime_value + value
+    changes["lifetime_value"] = lifetime
     changes["lifetime_purchases"] = history.lifetime_purchases + 1
     if first is None or at < first:
         changes["first_purchase_at"] = at

@@ -14,6 +14,7 @@ from array import array
 from bisect import bisect_left
 from operator import add
 from struct import Struct as Layout
+from struct import error as StructError
 from sys import byteorder
 from typing import Any, Final, NamedTuple
 
@@ -23,6 +24,7 @@ from xxhash import xxh3_64_digest
 
 from processors.days import Calendar
 from processors.events import Profile
+from processors.money import AMOUNT_END, TooMuch
 
 WINDOW_DAYS: Final = 365
 _SEEN = Layout(">Q8s")
@@ -158,19 +160,25 @@ def days_of(history: History) -> list[Day]:
 
 
 def on_day(history: History, day: int, value: int, sales: int, returns: int, margin: int, serve: int) -> dict[str, Any]:
-    """`days` and the sums with these amounts added on `day`, as fields to replace."""
+    """`days` and the sums with these amounts added on `day`, as fields to replace. Raises TooMuch."""
     days, number = history.days, day - _FIRST_DAY
-    if not days or days[-_DAY_BYTES] | days[_LAST_HIGH] << 8 < number:
-        days += _DAY.pack(number, sales, returns, value, margin, serve)
-    else:
-        days = _amid(days, number, sales, returns, value, margin, serve)
+    try:
+        if not days or days[-_DAY_BYTES] | days[_LAST_HIGH] << 8 < number:
+            days += _DAY.pack(number, sales, returns, value, margin, serve)
+        else:
+            days = _amid(days, number, sales, returns, value, margin, serve)
+    except StructError:
+        raise TooMuch from None
+    value, margin, serve = history.value + value, history.margin + margin, history.serve + serve
+    if not (-AMOUNT_END < value < AMOUNT_END and -AMOUNT_END < margin < AMOUNT_END and serve < AMOUNT_END):
+        raise TooMuch
     return {
         "days": days,
-        "value": history.value + value,
+        "value": value,
         "sales": history.sales + sales,
         "returns": history.returns + returns,
-        "margin": history.margin + margin,
-        "serve": history.serve + serve,
+        "margin": margin,
+        "serve": serve,
     }
 
 

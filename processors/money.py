@@ -33,7 +33,24 @@ EXPONENTS: Mapping[str, int] = {
 }
 
 
-class UnknownCurrency(ValueError):
+AMOUNT_END = 1 << 63
+"""Sums of amounts lie within plus and minus this: they are kept in 64 bits."""
+
+
+class Unbookable(ValueError):
+    """An amount that cannot be booked, so that its event cannot be folded."""
+
+
+class TooMuch(Unbookable):
+    """A sum would not fit into 64 bits."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            f"the customer's sum would pass {AMOUNT_END - 1:,} minor units; the sender must correct the amount"
+        )
+
+
+class UnknownCurrency(Unbookable):
     """An amount in a currency for which the policy has no rate."""
 
     def __init__(self, currency: str, programme: str) -> None:

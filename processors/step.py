@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from processors.customer import Customer, Told, apply, newcomer
 from processors.events import Dated, Purchase, Referral
 from processors.history import content_of, id_hash
+from processors.money import Unbookable
 from processors.outputs import Output
 from processors.policy import Policy
 from processors.review import Review, advance, review
@@ -93,7 +94,7 @@ class Batch:
         """Advance the customer to the event, fold it, review once. A repeat changes nothing (D1).
 
         clock: stream time when the event's turn came (ms), None before the first tick.
-        Raises `UnknownCurrency`; then nothing has changed.
+        Raises `Unbookable`; then nothing has changed.
         """
         policy, at = self._policy, event.occurred_at
         if type(event) is Purchase and event.currency != policy.programme.currency:
@@ -107,13 +108,19 @@ class Batch:
         if at <= customer.history.not_before:
             self.counts[f"erased:{event.name}"] += 1
             return
+        told_until = len(self._outputs)
         until = at - 1 if clock is None or clock < at else clock  # a late event comes after the tick that it missed
         if customer.next_review <= until:
             content = content_of(customer.history.seen, id_hash(event.name, event.event_id))
             if content is None:
                 customer = self._advance(customer, until, _CATCH_UP_MAX)
         keep_from = 0 if clock is None else clock - self._horizon_ms
-        folded = apply(customer, event, policy, keep_from)
+        try:
+            folded = apply(customer, event, policy, keep_from)
+        except Unbookable:
+            if before is not None and customer is not before:
+                self._take_back(before, told_until)
+            raise
         if folded is customer:
             self._repeated(customer, event)
             return
@@ -123,6 +130,13 @@ class Batch:
             self._keep(review(folded, at, self._around, policy))
         if type(event) is Purchase and event.referrer_id and event.kind == "SALE":
             self._refer(event)
+
+    def _take_back(self, before: Customer, told_until: int) -> None:
+        """The customer as before an event for which they were advanced, and what that told."""
+        self._now[before.id] = before
+        if self._before[before.id] is before:
+            del self._now[before.id]
+        del self._outputs[told_until:]
 
     def _repeated(self, customer: Customer, event: Dated) -> None:
         self.counts[f"duplicates:{event.name}"] += 1

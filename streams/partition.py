@@ -23,8 +23,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from msgspec import Struct
 
 from processors.customer import Customer
-from processors.events import Erase, Tick
-from processors.money import UnknownCurrency
+from processors.events import Complaint, Contact, Erase, Purchase, Tick
+from processors.money import Unbookable, UnknownCurrency
 from processors.policy import Policy
 from processors.step import Batch, Changes
 from processors.tier import surroundings
@@ -56,6 +56,8 @@ class PartitionStopped(Exception):
 
 
 Effect = Load | Commit | AskEnds | NeedPolicy
+
+_AMOUNT_OF = {Purchase: "lines", Complaint: "compensation", Contact: "cost"}
 
 
 class Outcome(Struct):
@@ -260,9 +262,10 @@ class PartitionLoop:
                 continue
             try:
                 batch.fold(event, clock)
-            except UnknownCurrency as unknown:
+            except Unbookable as wrong:
                 refused.clock = clock
-                self._planner.refuse(refused, item, type(unknown).__name__, f"currency: {unknown}")
+                field = "currency" if isinstance(wrong, UnknownCurrency) else _AMOUNT_OF[type(event)]
+                self._planner.refuse(refused, item, type(wrong).__name__, f"{field}: {wrong}")
         done = batch.settle(plan.clock, loaded.due)
         changes = batch.changes()
         for name in loaded.due:  # filed too early (a Redis that came back as it was): without a commit none would end

@@ -20,7 +20,7 @@ from msgspec.structs import replace
 
 from processors.customer import Customer, Told, apply, newcomer
 from processors.events import Dated, Erase
-from processors.money import UnknownCurrency
+from processors.money import Unbookable
 from processors.step import Changes, Erased
 from schemas.topics import INPUTS
 from sinks.commit import Answer, Commit, Fence, Load, Loaded
@@ -139,7 +139,7 @@ class Recovery(PartitionLoop):
             return held
         try:
             folded = apply(customer, event, policy, 0 if clock is None else clock - self._config.horizon_ms)
-        except UnknownCurrency:
+        except Unbookable:
             return held
         if folded is customer:
             return held

@@ -508,6 +508,22 @@ def test_D6_an_unknown_currency_is_a_dead_letter_of_its_turn_and_changes_nothing
     assert one.loop.positions[PURCHASES] == 1
 
 
+def test_D6_an_amount_that_no_sum_can_hold_is_a_dead_letter_that_names_the_field(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("processors.customer.AMOUNT_END", 10_000)
+    one = Driven()
+    one.buy(ANNA, T, 9_000)
+    one.buy(ANNA, T + 1, 9_000)
+    one.buy(ANNA, T + 2, 900)
+    one.run()
+    (letter,) = (record for commit in one.commits for record in commit.outbox if record.topic == DEAD_LETTERS)
+    headers = dict(letter.headers)
+    assert headers["dlq.error"] == b"TooMuch"
+    assert headers["dlq.message"].startswith(b"lines: the customer's sum would pass")
+    assert one.customer(ANNA).history.lifetime_value == 9_900
+
+
 # -- recovery
 
 

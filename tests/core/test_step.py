@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from processors import tier
 from processors.history import days_of
-from processors.money import UnknownCurrency
+from processors.money import TooMuch, UnknownCurrency
 from processors.step import DUE_STEPS_MAX, Batch
 from tests.core.driving import Partition, plainly
 from tests.core.events import ny, sale
@@ -64,6 +64,20 @@ def test_an_unknown_currency_is_refused_and_nothing_has_changed():
     assert (changes.customers, changes.outputs, +changes.counts if changes.counts else {}) == ({}, (), {})
     batch.fold(event_of(sale(AT + 1, 1, 1)), None)
     assert batch.changes().customers["anna"].history.lifetime_value == 301
+
+
+def test_an_amount_beyond_64_bits_is_refused_and_nothing_has_changed():
+    policy = policy_of(ladder(*THREE))
+    partition = Partition(policy).run(plainly([sale(AT, 2**62)]))
+    batch = batch_of(partition, "anna")
+    for at in (AT + 1, AT + 400 * DAY_MS):  # on the same day, and after a year that has left the window
+        with pytest.raises(TooMuch, match="would pass 9,223,372,036,854,775,807 minor units"):
+            batch.fold(event_of(sale(at, 2**62, 1)), None)
+    assert (batch.changes().customers, batch.changes().outputs) == ({}, ())
+    back = {"kind": "RETURN"}
+    batch.fold(event_of(sale(AT + 400 * DAY_MS, 2**62, 2, **back)), None)
+    batch.fold(event_of(sale(AT + 400 * DAY_MS, 2**62, 3)), None)
+    assert batch.changes().customers["anna"].history.lifetime_value == 2**62
 
 
 def test_only_who_changed_is_in_the_changes():
