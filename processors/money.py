@@ -108,11 +108,6 @@ def half_even(numerator: int, denominator: int) -> int:
     return whole
 
 
-def margin(amount: int, rate: Rate) -> int:
-    """That share of an amount in minor units, half even: the margin of a line whose cost nobody named."""
-    return half_even(amount * rate.numerator, rate.denominator)
-
-
 class Rates:
     """Other currencies in the programme's: `rates` says how many programme major units one major unit is worth.
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processors.money import EXPONENTS, Rate, Rates, UnknownCurrency, half_even, major, margin
+from processors.money import EXPONENTS, Rate, Rates, UnknownCurrency, half_even, major
 
 amounts = st.integers(-(10**13), 10**13)
 written = st.decimals(min_value="0.000001", max_value="100000", places=6)
@@ -28,7 +28,8 @@ def test_halves_go_to_the_even_neighbour(whole: int, denominator: int) -> None:
 @given(amounts, st.decimals(min_value=0, max_value=1, places=4))
 def test_a_margin_is_the_exact_share_half_even(amount: int, rate: Decimal) -> None:
     plain = (amount * rate).quantize(Decimal(1), ROUND_HALF_EVEN)
-    assert margin(amount, Rate.of(rate)) == int(plain)
+    exact = Rate.of(rate)
+    assert half_even(amount * exact.numerator, exact.denominator) == int(plain)
 
 
 def test_a_rate_is_the_decimal_as_written_and_never_a_binary_float() -> None:

@@ -38,6 +38,7 @@ class NotingParts:
         self.forgotten: list[int] = []
         self.lags: dict[tuple[str, int], int] = {}
         self.away: Exception | None = None
+        self.refused = 0
 
     def runner(self, partition: int, app: LoyaltyApp) -> NotingRunner:
         kind = Failing if partition == 1 and "NOTING_FAIL" in os.environ else NotingRunner
@@ -48,6 +49,7 @@ class NotingParts:
 
     async def writable(self) -> None:
         if self.away is not None:
+            self.refused += 1
             raise self.away
 
     def lag(self, topic: str, partition: int, records: int) -> None:

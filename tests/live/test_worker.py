@@ -164,7 +164,8 @@ def test_nothing_moving_though_there_is_work_fails_livez_and_then_ends_the_worke
             runner.full = set(INPUTS)
         parts.away = ConnectionError("Redis is away")
         await fill(settings.kafka, 1, PARTITIONS, (PURCHASES,))
-        await asyncio.sleep(1.5)  # longer than STALLED_S: an outage is no stall
+        looks = 2 * worker.STALLED_S / worker.LOOK_S
+        await until(lambda: parts.refused >= looks, "it has looked for longer than STALLED_S: an outage is no stall")
         assert not running.done()
         assert not stuck._not_live()
         parts.away = None
