@@ -254,7 +254,7 @@ compare runs by it, for the speed of shared hosts differs by a factor of two fro
 interpreter was built tells as well: one with profile-guided optimisation, as distributions ship it, needs about a
 quarter less than one compiled without (`make clean bench PYTHON=/path/to/python` takes another).
 
-The goal is 20,000 purchases a second on one core. Where the row above says less, the worker's CPU is what stands in the
+The goal is 20,000 purchases a second on one core. Where a row above says less, the worker's CPU is what stands in the
 way: `CPU` is the whole of it, spread over folding and reviewing (a third), decoding and the order of records (a sixth),
 views and commits (a third), publishing and the clients of Kafka and Redis (the rest), with no single thing to take out.
 """
