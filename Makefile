@@ -61,10 +61,10 @@ dev: .venv/.installed-dev
 	done; echo 'no Python 3.11 or newer on PATH; install one, or name it: make PYTHON=/path/to/python' >&2; exit 1
 
 # The build tools come from the lock too: nothing is built in an environment of pip's own, which it would fill unchecked.
-.venv/.installed: $(REQ)/build.txt $(REQ)/runtime.txt $(REQ)/stack.txt $(REQ)/data.txt pyproject.toml | .venv/.redis
+.venv/.installed: $(REQ)/build.txt $(REQ)/runtime.txt $(REQ)/stack.txt $(REQ)/study.txt $(REQ)/data.txt pyproject.toml | .venv/.redis
 	@echo 'installing what runs'
 	@$(PIP) install --quiet --require-hashes -r $(REQ)/build.txt
-	@$(PIP) install --quiet --require-hashes --no-build-isolation -r $(REQ)/runtime.txt -r $(REQ)/stack.txt
+	@$(PIP) install --quiet --require-hashes --no-build-isolation -r $(REQ)/runtime.txt -r $(REQ)/stack.txt -r $(REQ)/study.txt
 	@$(PIP) install --quiet --require-hashes --no-deps -r $(REQ)/data.txt
 	@$(PIP) install -qq --no-deps --no-build-isolation --no-index -e .
 	@touch $@
@@ -97,7 +97,7 @@ COMPILE = env -u PIP_FIND_LINKS -u PIP_EXTRA_INDEX_URL CUSTOM_COMPILE_COMMAND='m
 lock: dev  ## write the hashed lock anew from requirements/*.in, with Python 3.11 (6 min)
 	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and "the lock is made with 3.11: make clean lock PYTHON=python3.11")'
 	$(COMPILE) --output-file $(REQ)/runtime.txt $(REQ)/runtime.in
-	for name in stack dev build data redis; do \
+	for name in stack study dev build data redis; do \
 	  $(COMPILE) --constraint $(REQ)/runtime.txt --output-file $(REQ)/$$name.txt $(REQ)/$$name.in || exit 1; \
 	done
 	for name in data redis; do $(BIN)/python $(REQ)/only_named.py $(REQ)/$$name.in $(REQ)/$$name.txt || exit 1; done
