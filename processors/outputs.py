@@ -48,4 +48,56 @@ class TierChange(Struct, frozen=True, kw_only=True, gc=False):
         return f"{told}:{self.cause}" if self.cause else told
 
 
-Output = TierChange
+class Reason(Struct, frozen=True, gc=False):
+    """One signal's part in a score of risk (R2).
+
+    `weight`: its part of the score's logit, negative where it speaks against leaving: the score is
+    1 / (1 + exp(-sum of all reasons' weights)). `have`, `usual`: the numbers of its sentence, by code.
+    """
+
+    code: str
+    weight: float
+    have: float
+    usual: float
+
+
+class ChurnRisk(Struct, frozen=True, kw_only=True, gc=False):
+    """A customer's risk of leaving crossed a level (R3), or spending fades or has recovered (R6).
+
+    `transition`: RAISED, WORSENED, EASED, CLEARED, LOST, WON_BACK; FADING and RECOVERED change no level.
+    `score`, `p_alive`, `p_no_purchase`: 0 to 1; of a customer without any purchase the model says nothing: 1.0, 1.0 and
+    `expected_purchases` (next 365 days) 0.0. `value_at_stake`: minor units that leaving would lose (R4).
+    `usual_gap_days`: median days between purchase days, None below three of them. `reasons`: sorted by weight, strongest
+    first, the intercept `base` always last; never empty. `holdout`: of the control group, nobody may act on it.
+    `fading`: the share of the own expectation for the last 90 days that is missing, 0 to 1.
+    `cause`: as in TierChange.
+    """
+
+    customer_id: str
+    at: int
+    policy: str
+    transition: str
+    level: str  # OK | WATCH | AT_RISK | LOST
+    previous_level: str
+    score: float
+    p_alive: float
+    p_no_purchase: float
+    expected_purchases: float
+    value_at_stake: int
+    currency: str
+    tier: str
+    last_purchase_at: int | None
+    usual_gap_days: float | None
+    reasons: tuple[Reason, ...]
+    holdout: bool
+    fading: float = 0.0
+    cause: str = ""
+
+    @property
+    def event_id(self) -> str:
+        what = self.transition if self.level == self.previous_level else f"{self.previous_level}:{self.level}"
+        told = f"churn-risk:{self.customer_id}:{self.at}:{what}"
+        return f"{told}:{self.cause}" if self.cause else told
+
+
+Output = TierChange | ChurnRisk
