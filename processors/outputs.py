@@ -67,8 +67,8 @@ class ChurnRisk(Struct, frozen=True, kw_only=True, gc=False):
     `transition`: RAISED, WORSENED, EASED, CLEARED, LOST, WON_BACK; FADING and RECOVERED change no level.
     `score`, `p_alive`, `p_no_purchase`: 0 to 1; of a customer without any purchase the model says nothing: 1.0, 1.0 and
     `expected_purchases` (next 365 days) 0.0. `value_at_stake`: minor units that leaving would lose (R4).
-    `usual_gap_days`: median days between purchase days, None below three of them. `reasons`: sorted by weight, strongest
-    first, the intercept `base` always last; never empty. `holdout`: of the control group, nobody may act on it.
+    `usual_gap_days`: median days between purchase days, None below three of them. `reasons`: sorted by weight, the
+    strongest first, the intercept `base` always last; never empty. `holdout`: of the control group, nobody acts on it.
     `fading`: the share of the own expectation for the last 90 days that is missing, 0 to 1.
     `cause`: as in TierChange.
     """
@@ -95,7 +95,8 @@ class ChurnRisk(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def event_id(self) -> str:
-        what = self.transition if self.level == self.previous_level else f"{self.previous_level}:{self.level}"
+        levels = f"{self.previous_level}:{self.level}"
+        what = self.transition if self.transition in ("FADING", "RECOVERED") else levels
         told = f"churn-risk:{self.customer_id}:{self.at}:{what}"
         return f"{told}:{self.cause}" if self.cause else told
 
