@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from io import BytesIO
 from typing import Any, cast
 from zlib import crc32
@@ -31,7 +31,7 @@ from processors.events import (
     Referral,
     Tick,
 )
-from processors.outputs import TierChange
+from processors.outputs import ChurnRisk, TierChange
 from schemas import contract, framing, library, topics
 from schemas.conform import misfit
 from schemas.errors import BadField, BadKey, BadRecord, BrokenAvro, ConfluentFramed, Oversize, UnknownSchema
@@ -49,6 +49,7 @@ __all__ = [
     "UnknownSchema",
     "decode",
     "decoder",
+    "encode_churn_risk",
     "encode_event",
     "encode_tier_change",
     "read",
@@ -260,3 +261,14 @@ def encode_tier_change(change: TierChange, reason: str) -> bytes:
     fields["reason_code"], fields["reason_have"], fields["reason_need"] = change.code, change.have, change.need
     fields["to_next"] = [asdict(step) for step in change.to_next]
     return writer(topics.TIER_CHANGES)(fields)
+
+
+def encode_churn_risk(risk: ChurnRisk, texts: Sequence[str]) -> bytes:
+    """A churn risk as it is published; `texts`: a sentence for each of its reasons, in their order."""
+    fields = asdict(risk)
+    fields["event_id"] = risk.event_id
+    fields["reasons"] = [
+        {"code": reason.code, "weight": reason.weight, "text": text}
+        for reason, text in zip(risk.reasons, texts, strict=True)
+    ]
+    return writer(topics.CHURN_RISK)(fields)

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from io import BytesIO
 from typing import Any
 from zlib import crc32
 
 import avro.schema
 import pytest
-from fastavro import parse_schema
+from fastavro import parse_schema, schemaless_reader
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from msgspec import structs, to_builtins
 
 from processors.events import Anniversary, Erase, Line, Misplaced, Profile, Purchase, Referral, Tick
-from processors.outputs import TierChange, ToNext
+from processors.outputs import ChurnRisk, Reason, TierChange, ToNext
 from schemas import codec, explain, framing, library, reader, topics
 from schemas.codec import BadField, BadKey, BadRecord, BrokenAvro, ConfluentFramed, Oversize, UnknownSchema
 from tests.wire.records import INPUT_TOPICS, accepted, data, oracle, oracle_bytes, oracle_datum, zigzag
@@ -537,6 +538,66 @@ def test_T4_a_tier_change_says_why_and_what_would_raise_it() -> None:
     assert (record["reason_have"], record["reason_need"]) == (20_100, 20_000)
     assert record["to_next"] == [{"condition": "min_value_365d", "have": 20_100, "need": 60_000}]
     assert record["benefits"] == ["free delivery"]
+
+
+RISK = ChurnRisk(
+    customer_id="anna",
+    at=AT,
+    policy="default@1",
+    transition="WORSENED",
+    level="AT_RISK",
+    previous_level="WATCH",
+    score=0.83,
+    p_alive=0.41,
+    p_no_purchase=0.72,
+    expected_purchases=6.5,
+    value_at_stake=12_345,
+    currency="USD",
+    tier="gold",
+    last_purchase_at=AT - 31 * 86_400_000,
+    usual_gap_days=9.0,
+    reasons=(Reason("silence", 1.9, 31.0, 9.0), Reason("base", -0.3, 0.0, 0.0)),
+    holdout=True,
+    fading=0.25,
+)
+
+
+def test_R2_a_churn_risk_carries_its_reasons_as_codes_weights_and_sentences() -> None:
+    record = codec.read(topics.CHURN_RISK, codec.encode_churn_risk(RISK, ["silent for 31 days", "where all start"]))
+    same = structs.asdict(RISK)
+    del same["cause"]
+    assert record == same | {
+        "event_id": RISK.event_id,
+        "reasons": [
+            {"code": "silence", "weight": 1.9, "text": "silent for 31 days"},
+            {"code": "base", "weight": -0.3, "text": "where all start"},
+        ],
+    }
+
+
+def test_R2_a_churn_risk_without_a_purchase_and_a_missing_sentence() -> None:
+    new = structs.replace(RISK, last_purchase_at=None, usual_gap_days=None, p_alive=1.0, p_no_purchase=1.0, fading=0.0)
+    record = codec.read(topics.CHURN_RISK, codec.encode_churn_risk(new, ["a", "b"]))
+    assert (record["last_purchase_at"], record["usual_gap_days"], record["fading"]) == (None, None, 0.0)
+    with pytest.raises(ValueError, match="shorter"):
+        codec.encode_churn_risk(new, ["a"])
+
+
+def test_R3_the_id_of_a_churn_risk_names_customer_instant_and_what_changed() -> None:
+    assert RISK.event_id == f"churn-risk:anna:{AT}:WATCH:AT_RISK"
+    assert structs.replace(RISK, cause="purchases:9").event_id == f"churn-risk:anna:{AT}:WATCH:AT_RISK:purchases:9"
+    fading = structs.replace(RISK, transition="FADING", previous_level="AT_RISK")
+    assert fading.event_id == f"churn-risk:anna:{AT}:FADING"
+    assert structs.replace(fading, transition="RECOVERED", cause="c").event_id == f"churn-risk:anna:{AT}:RECOVERED:c"
+
+
+def test_R6_a_reader_of_the_first_release_sees_a_newer_transition_as_unknown() -> None:
+    fading = structs.replace(RISK, transition="FADING", previous_level="AT_RISK")
+    body = codec.encode_churn_risk(fading, ["a", "b"])[framing.HEADER_BYTES :]
+    first = parse_schema(library._plain(library.released(topics.CHURN_RISK)[0]))
+    read = schemaless_reader(BytesIO(body), library.newest(topics.CHURN_RISK), first)
+    assert isinstance(read, dict)
+    assert (read["transition"], read["level"], "fading" in read) == ("UNKNOWN", "AT_RISK", False)
 
 
 # ---- the reader itself

@@ -65,7 +65,7 @@ ENUMS = {
     ("complaints", "about"): "PRODUCT SERVICE DELIVERY PRICE STAFF OTHER",
     ("contacts", "kind"): "CARE INQUIRY VISIT SURVEY RECOMMENDATION REFERRAL CAMPAIGN SERVICE DECLINED",
     ("contacts", "direction"): "IN OUT",
-    ("churn-risk", "transition"): "RAISED WORSENED EASED CLEARED LOST WON_BACK",
+    ("churn-risk", "transition"): "RAISED WORSENED EASED CLEARED LOST WON_BACK FADING RECOVERED",
     ("churn-risk", "level"): "OK WATCH AT_RISK LOST",
     ("care-reminders", "status"): "DUE FULFILLED ESCALATED EXPIRED WITHDRAWN HELD_OUT",
     ("tier-changes", "direction"): "UP DOWN",
