@@ -1,6 +1,8 @@
 """From a code and its numbers to a sentence. Rules emit codes; a language is a TOML text that is handed in.
 
-`texts/<language>.toml` has the tables `reason` and `missing` (by a tier's condition) and `plain` (by any other code).
+`texts/<language>.toml` has the tables `reason` and `missing` (by a tier's condition), `risk` (by a signal of the score)
+and `plain` (by any other code). A sentence of `risk` may ask for a number with its noun, `{have:day|days}`: "1 day",
+"31 days".
 """
 
 from __future__ import annotations
@@ -10,9 +12,12 @@ from collections.abc import Mapping
 from string import Formatter
 
 from processors.money import major
+from processors.outputs import Reason
 
 _MONEY = frozenset({"min_value_365d", "min_margin_365d", "min_contribution_365d", "min_value_share_rank"})
-_TABLES = ("reason", "missing", "plain")
+_TABLES = ("reason", "missing", "risk", "plain")
+_WHOLE_FROM = 9.95  # shown with one decimal it would be 10
+_MORE, _GOOD = "_more", "_good"
 
 
 class Wording:
@@ -44,6 +49,19 @@ class Wording:
             return None
         return self._say("missing", code, tier=tier, missing=_shown(code, need - have, currency))
 
+    def risk_reason(self, reason: Reason) -> str:
+        """Why a customer may leave, or may not, in one sentence.
+
+        A signal that can point either way has a second sentence: `<code>_more` where `have` is below zero, which then
+        takes it without its sign (less than nothing less is more), `<code>_good` where the weight is below zero.
+        """
+        table, code, have = self._tables["risk"], reason.code, reason.have
+        if have < 0 and code + _MORE in table:
+            code, have = code + _MORE, -have
+        elif reason.weight < 0 and code + _GOOD in table:
+            code += _GOOD
+        return self._say("risk", code, have=_Number(have), usual=_Number(reason.usual))
+
     def plain(self, code: str, **numbers: object) -> str:
         """The sentence of any other code."""
         return self._say("plain", code, **numbers)
@@ -65,3 +83,13 @@ class Wording:
 
 def _shown(code: str, number: int, currency: str) -> str:
     return major(number, currency) if code in _MONEY else str(number)
+
+
+class _Number(float):
+    """A number for people: one decimal below ten where it has one, whole from there. With "day|days": and its noun."""
+
+    def __format__(self, nouns: str) -> str:
+        shown = f"{float(self):.1f}".removesuffix(".0") if abs(self) < _WHOLE_FROM else str(round(self))
+        shown = "0" if shown == "-0" else shown
+        one, _, many = nouns.partition("|")
+        return f"{shown} {one if shown == '1' else many}" if nouns else shown

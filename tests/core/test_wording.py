@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from processors.outputs import Reason
 from processors.sections import CONDITIONS
 from processors.wording import Wording
 
@@ -58,6 +59,61 @@ def test_T4_what_is_missing_is_said_only_where_something_is() -> None:
 
 def test_a_name_with_braces_is_only_a_name() -> None:
     assert "{have}" in wording("en").tier_reason("UP", "{have}", "min_value_365d", 1, 1, "USD")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_R2_every_reason_has_a_sentence_for_weights_and_numbers_of_either_sign(language: str) -> None:
+    say = wording(language).risk_reason
+    codes = {name.removeprefix("risk.") for name in wording(language).forms() if name.startswith("risk.")}
+    for code in {code.removesuffix("_good").removesuffix("_more") for code in codes}:
+        assert code in codes
+        for weight in (-0.5, 0.0, 0.5):
+            for have in (-20.0, 0.0, 1.0, 31.0):
+                assert "{" not in say(Reason(code, weight, have, 9.0))
+
+
+@pytest.mark.parametrize(
+    ("reason", "en", "zh"),
+    [
+        (Reason("silence", 1.9, 31.0, 9.0), "bought every 9 days, silent for 31", "平时每9天买一次，已有31天没来"),
+        (Reason("silence", 0.2, 1.0, 1.0), "bought every 1 day, silent for 1", "平时每1天买一次，已有1天没来"),
+        (
+            Reason("silence", -0.4, 1.0, 9.5),
+            "last bought 1 day ago, usually every 9.5 days",
+            "上次购买在1天前，平时每9.5天买一次",
+        ),
+        (
+            Reason("spend_trend", 0.6, 37.2, 90.0),
+            "spent 37% less than usual in the last 90 days",
+            "最近90天的消费比平时少37%",
+        ),
+        (
+            Reason("spend_trend", -0.1, -120.0, 90.0),
+            "spent 120% more than usual in the last 90 days",
+            "最近90天的消费比平时多120%",
+        ),
+        (
+            Reason("open_complaint", 0.9, 1.0, 4.0),
+            "1 complaint not settled, the gravest of severity 4 of 5",
+            "有1件投诉尚未解决，最严重的为4级（最高5级）",
+        ),
+    ],
+)
+def test_R2_a_reason_is_said_in_the_customers_terms(reason: Reason, en: str, zh: str) -> None:
+    assert (wording("en").risk_reason(reason), wording("zh").risk_reason(reason)) == (en, zh)
+
+
+@pytest.mark.parametrize(
+    ("number", "shown"),
+    [(31.0, "31"), (9.5, "9.5"), (9.96, "10"), (9.94, "9.9"), (0.04, "0"), (-0.04, "0"), (12.5, "12"), (100.6, "101")],
+)
+def test_R2_numbers_are_shown_as_people_say_them(number: float, shown: str) -> None:
+    assert wording("en").risk_reason(Reason("low_score", 0.1, number, 0.0)).endswith(f" {shown} of 10")
+
+
+def test_R2_a_signal_without_a_sentence_is_named() -> None:
+    with pytest.raises(KeyError, match=r"texts/en.toml: \[risk\] has no nonsense"):
+        wording("en").risk_reason(Reason("nonsense", 1.0, 0.0, 0.0))
 
 
 def test_plain_sentences_take_their_numbers() -> None:
