@@ -12,13 +12,13 @@ from msgspec import Struct
 
 from processors.customer import Customer
 from processors.events import Misplaced, Referral
-from processors.outputs import TierChange
+from processors.outputs import ChurnRisk, TierChange
 from processors.policy import Policy
 from processors.step import Changes
 from processors.wording import Wording
 from schemas.cloudevents import headers
-from schemas.codec import encode_tier_change
-from schemas.topics import CUSTOMER_VALUE, IDENTITIES, RELAY, TIER_CHANGES, TOLD
+from schemas.codec import encode_churn_risk, encode_tier_change
+from schemas.topics import CHURN_RISK, CUSTOMER_VALUE, IDENTITIES, RELAY, TIER_CHANGES, TOLD
 from schemas.writer import writer
 from sinks.commit import Record
 
@@ -42,10 +42,13 @@ class Outgoing(Struct, frozen=True):
         """All that the changes of commit `seq` tell: outputs and referrals, then the nulls of erases,
         then what was told (of who came back after an erase, too)."""
         for told in changes.outputs:
-            if isinstance(told.output, Referral):
-                yield self._referral(partition, told.output)
+            output = told.output
+            if isinstance(output, Referral):
+                yield self._referral(partition, output)
+            elif isinstance(output, ChurnRisk):
+                yield self._churn_risk(partition, output, policy)
             else:
-                yield self._tier_change(partition, told.output, policy)
+                yield self._tier_change(partition, output, policy)
         for erased in changes.erased:
             yield from self._erased(erased.customer_id, erased.at)
         for customer_id in changes.told:
@@ -96,6 +99,13 @@ class Outgoing(Struct, frozen=True):
         head = headers(TIER_CHANGES, partition, change.event_id, change.at, tier=change.to_tier)
         key = change.customer_id.encode()
         return Record(TIER_CHANGES, key, encode_tier_change(change, reason), head, change.customer_id)
+
+    def _churn_risk(self, partition: int, risk: ChurnRisk, policy: Policy) -> Record:
+        say = self.wording(policy.programme.language).risk_reason
+        filters = {"tier": risk.tier, "level": risk.level, "transition": risk.transition}
+        head = headers(CHURN_RISK, partition, risk.event_id, risk.at, **filters, holdout=risk.holdout)
+        value = encode_churn_risk(risk, [say(reason) for reason in risk.reasons])
+        return Record(CHURN_RISK, risk.customer_id.encode(), value, head, risk.customer_id)
 
     def _erased(self, customer_id: str, at: int) -> Iterator[Record]:
         key, mark = customer_id.encode(), self.mark(customer_id)

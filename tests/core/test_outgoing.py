@@ -1,0 +1,90 @@
+"""What leaves a partition for its subscribers: sentences in the programme's language, headers to skip by."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from processors.outputs import ChurnRisk, Reason
+from processors.policy import Policy
+from processors.step import Changes, Telling
+from schemas import codec, topics
+from sinks.commit import Record
+from streams.outgoing import Outgoing
+from streams.texts import wording
+from tests.simulation.shop import policy
+
+DAY_MS = 86_400_000
+AT = 1_490_000_123_456
+RISK = ChurnRisk(
+    customer_id="张伟",
+    at=AT,
+    policy="default@1",
+    transition="WORSENED",
+    level="AT_RISK",
+    previous_level="WATCH",
+    score=0.83,
+    p_alive=0.41,
+    p_no_purchase=0.72,
+    expected_purchases=6.5,
+    value_at_stake=12_345,
+    currency="USD",
+    tier="gold",
+    last_purchase_at=AT - 31 * DAY_MS,
+    usual_gap_days=9.0,
+    reasons=(Reason("silence", 1.9, 31.0, 9.0), Reason("low_score", 0.4, 3.0, 0.0), Reason("base", -0.7, 0.0, 0.0)),
+    holdout=False,
+)
+
+
+def speaking(language: str) -> Policy:
+    made = policy(1, "UTC", 8_000, "min_referrals_365d = 2", 10, "false")
+    return replace(made, programme=replace(made.programme, language=language))
+
+
+def published(*outputs: ChurnRisk, language: str = "en") -> list[Record]:
+    told = tuple(Telling(output.customer_id, output) for output in outputs)
+    changes = Changes(customers={}, told=(), outputs=told, erased=(), counts={})
+    return list(Outgoing(lambda _: "mark", wording).records(3, 7, changes, speaking(language)))
+
+
+def fields(record: Record) -> dict[str, Any]:
+    assert record.value is not None
+    return codec.read(topics.CHURN_RISK, record.value)
+
+
+@pytest.mark.parametrize(
+    ("language", "silence"), [("en", "bought every 9 days, silent for 31"), ("zh", "平时每9天买一次，已有31天没来")]
+)
+def test_R2_a_risk_goes_out_with_its_reasons_in_the_programmes_language(language: str, silence: str) -> None:
+    (record,) = published(RISK, language=language)
+    assert (record.topic, record.key) == (topics.CHURN_RISK, "张伟".encode())
+    reasons = fields(record)["reasons"]
+    assert [reason["code"] for reason in reasons] == ["silence", "low_score", "base"]
+    assert [reason["weight"] for reason in reasons] == [1.9, 0.4, -0.7]
+    assert reasons[0]["text"] == silence
+
+
+@pytest.mark.parametrize("holdout", [True, False])
+def test_R3_a_risk_has_the_headers_by_which_a_reader_skips(holdout: bool) -> None:
+    (record,) = published(replace(RISK, holdout=holdout))
+    assert dict(record.headers) == {
+        "ce_specversion": b"1.0",
+        "ce_id": f"churn-risk:张伟:{AT}:WATCH:AT_RISK".encode(),
+        "ce_source": b"loyalty/3",
+        "ce_type": b"loyalty.v1.ChurnRisk",
+        "ce_time": b"2017-03-20T08:55:23.456Z",
+        "content-type": b"application/avro",
+        "tier": b"gold",
+        "level": b"AT_RISK",
+        "transition": b"WORSENED",
+        "holdout": b"true" if holdout else b"false",
+    }
+    assert fields(record)["holdout"] is holdout
+
+
+def test_R3_outputs_leave_in_their_order() -> None:
+    fading = replace(RISK, transition="FADING", previous_level="AT_RISK", fading=0.4)
+    assert [fields(record)["event_id"] for record in published(RISK, fading)] == [RISK.event_id, fading.event_id]
