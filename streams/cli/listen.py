@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import base64
 from argparse import ArgumentParser, Namespace
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
+from threading import Lock
 from typing import Any, Final
 
 from processors.days import utc_iso
 from processors.events import TIME_END_MS
 from schemas import codec, library, topics
 from schemas.errors import BadRecord
+from streams.cli.board import Board
 from streams.cli.command import OK, Command
-from streams.cli.output import Output
+from streams.cli.output import Output, Part
 from streams.reading import TopicReader
 from streams.settings import LoyaltyError, Settings
 
@@ -30,6 +32,9 @@ def _subscribe_arguments(parser: ArgumentParser) -> None:
 _SUBSCRIBE_DETAILS = """\
 read_committed: each output of a worker is seen once. A null (an erased customer) has the field `value`: null beside the
 key. With --json each line has the record's fields as in schemas/TOPIC.avsc; times are UTC ms.
+
+At a terminal `subscribe churn-risk` is a board: each customer's latest alert, those first of whom most is at stake,
+redrawn as alerts come. Who is safe again leaves it; the lost stand below. With --json, --meta or in a pipe: lines.
 """
 
 
@@ -38,12 +43,30 @@ def run_subscribe(args: Namespace, settings: Settings) -> int:
     out = Output.of(args)
     with TopicReader(settings.kafka) as reader:
         found = reader.stream(args.topic, from_beginning=args.from_beginning, until_end=args.until_end)
+        if args.topic == topics.CHURN_RISK and not args.meta and out.can_redraw:
+            _show_board(out, found)
+            return OK
         for record in found:
             fields = _fields(args.topic, record)
             if not args.json:
                 fields = _for_people(args.topic, fields)
             out.records([fields | (_meta(record) if args.meta else {})])
     return OK
+
+
+def _show_board(out: Output, found: Iterable[Any]) -> None:
+    """The board of alerts, redrawn by a thread of its own: an alert is shown though none follows."""
+    board, lock = Board(), Lock()
+
+    def parts(height: int) -> list[Part]:
+        with lock:
+            return board.parts(height)
+
+    with out.live(parts):
+        for record in found:
+            fields = _fields(topics.CHURN_RISK, record)
+            with lock:
+                board.take(fields)
 
 
 def _fields(topic: str, record: Any) -> dict[str, Any]:

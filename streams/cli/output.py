@@ -7,8 +7,9 @@ import json
 import os
 import sys
 from argparse import Namespace
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TextIO
 
@@ -21,6 +22,24 @@ class Progress(Protocol):
 
     def tell(self, text: str) -> None:
         """Shown behind the bar."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row of a screen: each cell is its lines, with a style by rich's names."""
+
+    cells: tuple[tuple[str, ...], ...]
+    styles: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A table of a screen, or a note alone. columns: each heading is its lines; the last takes the width left."""
+
+    title: str
+    columns: tuple[tuple[str, ...], ...]
+    rows: tuple[Row, ...]
+    note: str = ""
 
 
 class Output:
@@ -88,6 +107,32 @@ class Output:
             return
         self._rich_table(rows, columns or tuple(rows[0]), title, right)
 
+    @property
+    def can_redraw(self) -> bool:
+        """Is there a terminal and a person before it, so that `live` makes sense?"""
+        if self.as_json or not self._out.isatty():
+            return False
+        from rich.console import Console
+
+        return not Console(file=self._out).is_dumb_terminal
+
+    @contextmanager
+    def live(self, parts: Callable[[int], Sequence[Part]]) -> Iterator[None]:
+        """While the block runs, what `parts(height in lines)` gives is drawn in place, a few times a second.
+
+        It is called from a thread of its own. At the end it is drawn once more, and stays.
+        """
+        from rich.console import Console
+        from rich.live import Live
+
+        console = Console(file=self._out, highlight=False)
+
+        def drawn() -> Any:
+            return screen(parts(console.height), console.width)
+
+        with Live(get_renderable=drawn, console=console, refresh_per_second=4):
+            yield
+
     @contextmanager
     def progress(self, label: str, total: int | None = None) -> Iterator[Progress]:
         """A bar on stderr while the block runs; without a terminal a line now and then, with `--json` nothing."""
@@ -116,6 +161,34 @@ class Output:
             table.add_row(*(Text(_cell(row.get(column))) for column in columns))
         console = Console(file=self._out, highlight=False, width=None if self._out.isatty() else 160)
         console.print(table)
+
+
+def screen(parts: Sequence[Part], width: int) -> Any:
+    """The parts below each other, for rich to draw on so many columns; what is too wide ends with an ellipsis.
+
+    No column but the last takes more than a quarter: an id may be 128 bytes long, and what is read are the sentences.
+    """
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    def one_line(text: str, style: str) -> Text:
+        return Text(text, style=style, no_wrap=True, overflow="ellipsis")
+
+    drawn: list[Any] = []
+    for part in parts:
+        if part.columns:
+            table = Table(header_style="bold", box=None, pad_edge=False, expand=True)
+            for heading in part.columns[:-1]:
+                table.add_column("\n".join(heading), no_wrap=True, overflow="ellipsis", max_width=max(10, width // 4))
+            table.add_column("\n".join(part.columns[-1]), no_wrap=True, overflow="ellipsis", ratio=1)
+            for row in part.rows:
+                styled = zip(row.cells, row.styles, strict=True)
+                table.add_row(*(Text("\n".join(cell), style=style) for cell, style in styled))
+            drawn += [one_line(part.title, "bold"), table]
+        if part.note:
+            drawn.append(one_line(part.note, "dim"))
+    return Group(*drawn)
 
 
 def fail(text: str) -> None:
