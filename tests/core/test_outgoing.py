@@ -10,10 +10,11 @@ from msgspec.structs import replace
 from processors.outputs import ChurnRisk, Reason
 from processors.policy import Policy
 from processors.step import Changes, Telling
-from schemas import codec, topics
+from schemas import codec, library, topics
 from sinks.commit import Record
 from streams.outgoing import Outgoing
 from streams.texts import wording
+from tests.conftest import ROOT
 from tests.simulation.shop import policy
 
 DAY_MS = 86_400_000
@@ -88,3 +89,15 @@ def test_R3_a_risk_has_the_headers_by_which_a_reader_skips(holdout: bool) -> Non
 def test_R3_outputs_leave_in_their_order() -> None:
     fading = replace(RISK, transition="FADING", previous_level="AT_RISK", fading=0.4)
     assert [fields(record)["event_id"] for record in published(RISK, fading)] == [RISK.event_id, fading.event_id]
+
+
+def test_what_subscribers_are_told_names_every_transition_field_and_header() -> None:
+    page = (ROOT / "docs" / "use" / "subscribing.md").read_text("utf-8")
+    schema = {field["name"]: field for field in library.source(topics.CHURN_RISK)["fields"]}
+    transitions = set(schema["transition"]["type"]["symbols"]) - {"UNKNOWN"}
+    assert {row.split("`")[1] for row in page.splitlines() if row.startswith("| `") and "`" in row} >= transitions
+    (record,) = published(RISK)
+    headers = [name for name, _ in record.headers if not name.startswith("ce_") and name != "content-type"]
+    assert f"| `churn-risk` | {', '.join(f'`{name}`' for name in headers)} (`true` or `false`) |" in page
+    plain = {"event_id", "customer_id", "at", "policy", "tier", "transition", "level", "previous_level", "holdout"}
+    assert all(f"`{name}`" in page for name in schema.keys() - plain)
