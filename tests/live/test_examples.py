@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import signal
 import struct
 import subprocess
 import sys
@@ -235,13 +236,18 @@ def test_at_a_terminal_the_alerts_are_a_board_which_ends_with_its_last_state(sta
     assert BO.encode() not in written
 
 
-def test_the_board_shows_an_alert_though_none_follows(stack: Stack, alerts: Alerts) -> None:
+def test_the_board_shows_an_alert_though_none_follows_and_ctrl_c_leaves_the_terminal_as_it_was(
+    stack: Stack, alerts: Alerts
+) -> None:
     alerts.write(risk(ANNA))
-    with at_a_terminal(stack, "subscribe", CHURN_RISK, "--from-beginning") as (_, written):
+    with at_a_terminal(stack, "subscribe", CHURN_RISK, "--from-beginning") as (process, written):
         give_up = time.monotonic() + DEADLINE_S
         while ANNA.encode() not in written:
             assert time.monotonic() < give_up, written.decode()
             time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(DEADLINE_S) == 130
+    assert written.count(b"\x1b[?25l") == written.count(b"\x1b[?25h") == 1  # the cursor was hidden and is back
 
 
 def test_in_a_pipe_the_alerts_are_lines(
