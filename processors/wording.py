@@ -17,7 +17,7 @@ from processors.outputs import Reason
 _MONEY = frozenset({"min_value_365d", "min_margin_365d", "min_contribution_365d", "min_value_share_rank"})
 _TABLES = ("reason", "missing", "risk", "plain")
 _WHOLE_FROM = 9.95  # shown with one decimal it would be 10
-_MORE, _GOOD = "_more", "_good"
+_MORE, _ALONE, _GOOD = "_more", "_alone", "_good"
 
 
 class Wording:
@@ -52,12 +52,15 @@ class Wording:
     def risk_reason(self, reason: Reason) -> str:
         """Why a customer may leave, or may not, in one sentence.
 
-        A signal that can point either way has a second sentence: `<code>_more` where `have` is below zero, which then
-        takes it without its sign (less than nothing less is more), `<code>_good` where the weight is below zero.
+        A signal may have more than one sentence: `<code>_more` where `have` is below zero, which then takes it without
+        its sign (less than nothing less is more); `<code>_alone` where there is no `usual` to compare with (zero);
+        `<code>_good` where the weight is below zero.
         """
         table, code, have = self._tables["risk"], reason.code, reason.have
         if have < 0 and code + _MORE in table:
             code, have = code + _MORE, -have
+        elif reason.usual <= 0 and code + _ALONE in table:
+            code += _ALONE
         elif reason.weight < 0 and code + _GOOD in table:
             code += _GOOD
         return self._say("risk", code, have=_Number(have), usual=_Number(reason.usual))

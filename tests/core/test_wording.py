@@ -65,17 +65,19 @@ def test_a_name_with_braces_is_only_a_name() -> None:
 def test_R2_every_reason_has_a_sentence_for_weights_and_numbers_of_either_sign(language: str) -> None:
     say = wording(language).risk_reason
     codes = {name.removeprefix("risk.") for name in wording(language).forms() if name.startswith("risk.")}
-    for code in {code.removesuffix("_good").removesuffix("_more") for code in codes}:
+    for code in {code.removesuffix("_good").removesuffix("_more").removesuffix("_alone") for code in codes}:
         assert code in codes
         for weight in (-0.5, 0.0, 0.5):
             for have in (-20.0, 0.0, 1.0, 31.0):
-                assert "{" not in say(Reason(code, weight, have, 9.0))
+                for usual in (0.0, 9.0):
+                    assert "{" not in say(Reason(code, weight, have, usual))
 
 
 @pytest.mark.parametrize(
     ("reason", "en", "zh"),
     [
         (Reason("silence", 1.9, 31.0, 9.0), "bought every 9 days, silent for 31", "平时每9天买一次，已有31天没来"),
+        (Reason("silence", 0.8, 31.0, 0.0), "last bought 31 days ago", "上次购买在31天前"),
         (Reason("silence", 0.2, 1.0, 1.0), "bought every 1 day, silent for 1", "平时每1天买一次，已有1天没来"),
         (
             Reason("silence", -0.4, 1.0, 9.5),
