@@ -10,17 +10,21 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from msgspec import Struct
+from msgspec.msgpack import encode
 from msgspec.structs import replace
 
 from processors.events import Complaint, Contact, Dated, Profile, Purchase, Referral
 from processors.history import (
     ComplaintState,
     History,
+    Touch,
     content_of,
     id_hash,
     on_day,
+    with_coupon,
     with_purchase_day,
     with_seen,
+    with_tried,
 )
 from processors.money import AMOUNT_END, TooMuch, half_even
 from processors.policy import Policy
@@ -33,13 +37,41 @@ NO_DAY: Final = -2
 """Before every valid day: 1970 begins on day -1 west of Greenwich."""
 
 
+class Exit(Struct, frozen=True, gc=False, omit_defaults=True):
+    """What was known when a customer was lost (X0): it does not drift afterwards, but for how it went on.
+
+    reason: the strongest risk reason then; told: what the customer said since (X1). reasons: code to weight, all of
+    them. touches: contacts by us in the 365 days before; attempts: since. Amounts in minor units, times ms.
+    """
+
+    at: int
+    reason: str
+    tier: str
+    value_365d: int
+    value_at_stake: int
+    touches: int
+    open_complaints: int
+    paid_back: bool
+    reasons: dict[str, float]
+    told: str | None = None
+    won_back_at: int | None = None
+
+
 class Told(Struct, frozen=True, array_like=True, gc=False):
     """What the world was last told. `tier_since`: ms of the last change, None if never changed. `below_since`: since
-    when, without a break, the qualified tier has been below `tier` (ms)."""
+    when, without a break, the qualified tier has been below `tier` (ms). `level`: of risk, and the ms of its last
+    change; `fading`: they buy less than they used to, and the ms at which that was last told or taken back.
+    `paid_back_at`: when contribution had covered the acquisition cost (V2). `exit`: of the last time they were lost."""
 
     tier: str
     tier_since: int | None = None
     below_since: int | None = None
+    level: str = "OK"
+    level_since: int | None = None
+    fading: bool = False
+    fading_since: int | None = None
+    paid_back_at: int | None = None
+    exit: Exit | None = None
 
 
 class Customer(Struct, frozen=True, array_like=True, gc=False):
@@ -94,14 +126,14 @@ def _purchase(history: History, event: Purchase, policy: Policy) -> Changes:
     at, day = event.occurred_at, policy.calendar.day_of(event.occurred_at)
     value, margin = booked(event, policy)
     sale = event.kind == "SALE"
-    lifetime = history.lifetime_value + (value if sale else -value)
-    if not -AMOUNT_END < lifetime < AMOUNT_END:
-        raise TooMuch
+    lifetime = _bounded(history.lifetime_value + (value if sale else -value))
     if not sale:
         changes = on_day(history, day, -value, 0, 1, -margin, 0)
         changes["lifetime_value"] = lifetime
+        changes["lifetime_contribution"] = _bounded(history.lifetime_contribution - margin)
         return changes
     changes = on_day(history, day, value, 1, 0, margin, 0)
+    changes["lifetime_contribution"] = _bounded(history.lifetime_contribution + margin)
     first, last = history.first_purchase_at, history.last_purchase_at
     changes["lifetime_value"] = lifetime
     changes["lifetime_purchases"] = history.lifetime_purchases + 1
@@ -110,7 +142,12 @@ def _purchase(history: History, event: Purchase, policy: Policy) -> Changes:
     if last is None or at > last:
         changes["last_purchase_at"] = at
     changes["purchase_days"] = with_purchase_day(history.purchase_days, day)
-    changes["categories"] = _with_categories(history.categories, event, day)
+    categories = _with_categories(history.categories, event, day)
+    if categories is not history.categories:
+        changes["categories"] = categories
+    changes["tried"] = _with_tried(history, event, day)
+    if event.coupon_ids:
+        changes["coupons"] = with_coupon(history.coupons, day)
     return changes
 
 
@@ -136,15 +173,33 @@ def booked(event: Purchase, policy: Policy) -> tuple[int, int]:
     return value, margin
 
 
+def _bounded(amount: int) -> int:
+    if not -AMOUNT_END < amount < AMOUNT_END:
+        raise TooMuch
+    return amount
+
+
 def _with_categories(categories: dict[str, int], event: Purchase, day: int) -> dict[str, int]:
     newer = {line.category: day for line in event.lines if categories.get(line.category, NO_DAY) < day}
     merged = categories | newer if newer else categories
     return merged if len(merged) == len(categories) else dict(sorted(merged.items()))
 
 
+def _with_tried(history: History, event: Purchase, day: int) -> bytes:
+    """A category last bought by `day` has been tried by then: only a new one, or a late event, is looked up."""
+    known, tried = history.categories, history.tried
+    for category in {line.category for line in event.lines}:
+        if known.get(category, _NEVER) > day:
+            tried = with_tried(tried, category, day)
+    return tried
+
+
+_NEVER: Final = 1 << 32
+
+
 def _complaint(history: History, event: Complaint, policy: Policy) -> Changes:
     serve = event.compensation + (policy.costs.complaint if event.status == "OPENED" else 0)
-    changes = on_day(history, policy.calendar.day_of(event.occurred_at), 0, 0, 0, 0, serve)
+    changes = _served(history, policy.calendar.day_of(event.occurred_at), serve)
     latest = ComplaintState(
         event.complaint_id, event.occurred_at, event.event_id, event.status, event.severity,
         event.about, event.satisfaction, event.store_id,
@@ -157,10 +212,32 @@ def _complaint(history: History, event: Complaint, policy: Policy) -> Changes:
     return changes
 
 
+def _served(history: History, day: int, cost: int) -> Changes:
+    changes = on_day(history, day, 0, 0, 0, 0, cost)
+    changes["lifetime_contribution"] = _bounded(history.lifetime_contribution - cost)
+    return changes
+
+
+def _with_touch(touches: tuple[Touch, ...], touch: Touch) -> tuple[Touch, ...]:
+    if not touches or touches[-1].at < touch.at:
+        return (*touches, touch)
+    return tuple(sorted((*touches, touch), key=_touch_order))
+
+
+def _touch_order(touch: Touch) -> tuple[int, int, bytes]:
+    """Total, whatever is absent: equal facts lie in one order."""
+    return touch.day, touch.at, encode(touch)
+
+
 def _contact(history: History, event: Contact, policy: Policy) -> Changes:
     """Nobody refers oneself (W1)."""
     cost = policy.costs.channels.get(event.channel, 0) if event.cost is None else event.cost
-    changes = on_day(history, policy.calendar.day_of(event.occurred_at), 0, 0, 0, 0, cost)
+    day, at = policy.calendar.day_of(event.occurred_at), event.occurred_at
+    changes = _served(history, day, cost)
+    touch = Touch(day, at, event.kind, event.direction, event.channel, event.score, event.item, event.reason)
+    changes["touches"] = _with_touch(history.touches, touch)
+    if event.direction == "OUT" and (history.last_touch_at is None or at > history.last_touch_at):
+        changes["last_touch_at"] = at
     if event.kind == "REFERRAL" and event.referred_customer_id not in (None, event.customer_id):
         changes["referred"] = _with_referred(history, event.referred_customer_id, event.occurred_at)
     return changes

@@ -78,6 +78,8 @@ class Contact(Struct, frozen=True, kw_only=True, gc=False):
     referred_customer_id: str | None = None
     employee_id: str | None = None
     cost: int | None = None
+    item: str | None = None  # what a SURVEY asked: WOULD_RECOMMEND | WILL_BUY_AGAIN; another, or none: in general
+    reason: str | None = None  # why they left, as they say it
     content: int = 0
 
 

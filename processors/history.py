@@ -20,7 +20,7 @@ from typing import Any, Final, NamedTuple
 
 from msgspec import Struct
 from msgspec.structs import replace
-from xxhash import xxh3_64_digest
+from xxhash import xxh3_64_digest, xxh32_digest
 
 from processors.days import Calendar
 from processors.events import Profile
@@ -48,13 +48,28 @@ class ComplaintState(Struct, frozen=True, array_like=True, gc=False):
     store_id: str | None
 
 
+class Touch(Struct, frozen=True, array_like=True, gc=False):
+    """A contact within the window. day: the programme's; direction: IN, the customer came to us, or OUT."""
+
+    day: int
+    at: int
+    kind: str
+    direction: str
+    channel: str
+    score: int | None = None
+    item: str | None = None
+    reason: str | None = None
+
+
 class History(Struct, frozen=True, array_like=True, gc=False):
     """The facts of one customer. `value` to `serve` are the sums over `days`: `on_day` and `within` keep them so.
 
     value: net sales minus returns; sales, returns: number of events; margin: value minus cost; serve: cost to serve;
     all booked under the policy in force when folded. categories: category to its last SALE day. purchase_days: distinct
     SALE days, 2 bytes each, for good. referred: customer brought to the ms at which first named. not_before: events up
-    to this instant were erased and stay so.
+    to this instant were erased and stay so. coupons: the day of each SALE with a coupon, 2 bytes each, in the window.
+    tried: category to its first SALE day, for good, 6 bytes each. touches: contacts in the window, sorted.
+    lifetime_contribution: margin less cost to serve, ever. last_touch_at: the last contact by us (ms).
     """
 
     first_at: int | None = None
@@ -75,6 +90,11 @@ class History(Struct, frozen=True, array_like=True, gc=False):
     referred: dict[str, int] = {}
     profile: Profile | None = None
     not_before: int = -1
+    coupons: bytes = b""
+    tried: bytes = b""
+    touches: tuple[Touch, ...] = ()
+    lifetime_contribution: int = 0
+    last_touch_at: int | None = None
 
 
 def id_hash(kind: str, event_id: str) -> bytes:
@@ -141,6 +161,46 @@ def with_purchase_day(packed: bytes, day: int) -> bytes:
     days = unpack_days(packed)
     at = bisect_left(days, number)
     return packed if days[at] == number else packed[: 2 * at] + entry + packed[2 * at :]
+
+
+def with_coupon(packed: bytes, day: int) -> bytes:
+    """The packed days of sales with a coupon, sorted, with one more on `day`."""
+    number = day - _FIRST_DAY
+    entry = number.to_bytes(2, "little")
+    if not packed or packed[-2] | packed[-1] << 8 <= number:
+        return packed + entry
+    at = 2 * bisect_left(unpack_days(packed), number)
+    return packed[:at] + entry + packed[at:]
+
+
+def with_tried(packed: bytes, category: str, day: int) -> bytes:
+    """The packed first days of categories, sorted by their hash, with `category` bought on `day`.
+
+    Two of a customer's categories share a hash of 4 bytes once in ten million customers: then they count as one.
+    """
+    key, number = xxh32_digest(category.encode()), day - _FIRST_DAY
+    low, high = 0, len(packed) // _TRIED_BYTES
+    while low < high:
+        middle = (low + high) // 2
+        if packed[middle * _TRIED_BYTES : middle * _TRIED_BYTES + 4] < key:
+            low = middle + 1
+        else:
+            high = middle
+    at = low * _TRIED_BYTES
+    if packed[at : at + 4] != key:
+        return packed[:at] + key + number.to_bytes(2, "little") + packed[at:]
+    if packed[at + 4] | packed[at + 5] << 8 <= number:
+        return packed
+    return packed[: at + 4] + number.to_bytes(2, "little") + packed[at + 6 :]
+
+
+def tried_until(history: History, day: int) -> int:
+    """How many categories had been bought by `day`, with it."""
+    packed, number = history.tried, day - _FIRST_DAY
+    return sum(packed[at] | packed[at + 1] << 8 <= number for at in range(4, len(packed), _TRIED_BYTES))
+
+
+_TRIED_BYTES: Final = 6
 
 
 class Day(NamedTuple):
@@ -225,7 +285,37 @@ def within(history: History, day: int) -> History:
         margin=history.margin - margin,
         serve=history.serve - serve,
         categories={name: last for name, last in history.categories.items() if last >= first},
+        coupons=_coupons_since(history.coupons, first),
+        touches=tuple(touch for touch in history.touches if touch.day >= first),
     )
+
+
+def _coupons_since(packed: bytes, first: int) -> bytes:
+    return packed[2 * bisect_left(unpack_days(packed), first - _FIRST_DAY) :] if packed else packed
+
+
+class Recent(NamedTuple):
+    """The sums of the last so many days. first: the earliest day among them that holds anything, None: none does."""
+
+    first: int | None
+    sales: int
+    returns: int
+    value: int
+
+
+def recent(history: History, day: int, span: int) -> Recent:
+    """The sums of the `span` days that end on `day`; facts lie on or before it."""
+    days = history.days
+    first = day - span + 1 - _FIRST_DAY
+    if not days or days[-_DAY_BYTES] | days[_LAST_HIGH] << 8 < first:
+        return Recent(None, 0, 0, 0)
+    cut = _day_index(days, first) if days[0] | days[1] << 8 < first else 0
+    sales = returns = value = 0
+    for _, sold, returned, amount, _, _ in _DAY.iter_unpack(days[cut:]):
+        sales += sold
+        returns += returned
+        value += amount
+    return Recent((days[cut] | days[cut + 1] << 8) + _FIRST_DAY, sales, returns, value)
 
 
 def first_leaving_day(history: History, calendar: Calendar, day: int) -> int | None:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from processors.customer import FOREVER, Customer, Told
 from processors.days import Calendar
@@ -131,7 +132,7 @@ def _below(told: Told, held: int, reached: int, now: int, policy: Policy) -> Ver
 
 
 def _now_in(told: Told, policy: Policy, rank: int, tier_since: int | None, below_since: int | None) -> Told:
-    return Told(policy.tiers[rank].name, tier_since, below_since)
+    return replace(told, tier=policy.tiers[rank].name, tier_since=tier_since, below_since=below_since)
 
 
 def changes(customer: Customer, verdict: Verdict, around: Surroundings, policy: Policy) -> tuple[TierChange, ...]:
@@ -152,7 +153,7 @@ def _change(
     tiers, up = policy.tiers, step.to_rank > step.from_rank
     code, have, need = _decided(figs, tiers[step.to_rank if up else step.from_rank], up, around)
     above = tiers[step.to_rank + 1] if step.to_rank + 1 < len(tiers) else None
-    told = Told(tiers[step.to_rank].name, customer.now, verdict.told.below_since)
+    told = replace(verdict.told, tier=tiers[step.to_rank].name, tier_since=customer.now)
     return TierChange(
         customer_id=customer.id,
         at=customer.now,

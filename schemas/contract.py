@@ -107,6 +107,8 @@ RULES: dict[str, Rules] = {
         "score": Rule("0 <= v <= 10", "must be 0 to 10"),
         "referred_customer_id": _CUSTOMER_ID,
         "cost": _AMOUNT,
+        "item": _NAME,
+        "reason": Rule("0 < n <= 64", "must be 1 to 64 bytes of UTF-8: a reason by which losses are counted"),
     },
     topics.CUSTOMERS: {
         **_COMMON,

@@ -10,6 +10,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from processors.customer import Told
 from schemas.codec import read
+from schemas.told import told_of
 from schemas.topics import TOLD
 
 _READ_TIMEOUT_S: Final = 600.0
@@ -41,6 +42,5 @@ async def _all(consumer: AIOKafkaConsumer, place: TopicPartition, end: int) -> d
             if record.value is None:
                 told.pop(customer_id, None)
             else:
-                fields = read(TOLD, record.value)
-                told[customer_id] = Told(fields["tier"], fields["tier_since"], fields["below_since"])
+                told[customer_id] = told_of(read(TOLD, record.value))
     return told

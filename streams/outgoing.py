@@ -18,6 +18,7 @@ from processors.step import Changes
 from processors.wording import Wording
 from schemas.cloudevents import headers
 from schemas.codec import encode_churn_risk, encode_tier_change
+from schemas.told import told_fields
 from schemas.topics import CHURN_RISK, CUSTOMER_VALUE, IDENTITIES, RELAY, TIER_CHANGES, TOLD
 from schemas.writer import writer
 from sinks.commit import Record
@@ -73,6 +74,9 @@ class Outgoing(Struct, frozen=True):
             "key": record.key,
             "record": record.value,
             "referred_customer_id": None,
+            "referrer_id": None,
+            "level": None,
+            "clv": None,
         }
         return Record(RELAY, customer_id.encode(), writer(RELAY)(relay), (), customer_id)
 
@@ -89,6 +93,9 @@ class Outgoing(Struct, frozen=True):
             "key": None,
             "record": None,
             "referred_customer_id": referral.referred_customer_id,
+            "referrer_id": None,
+            "level": None,
+            "clv": None,
         }
         return Record(RELAY, referral.customer_id.encode(), writer(RELAY)(relay), (), referral.customer_id)
 
@@ -116,14 +123,10 @@ class Outgoing(Struct, frozen=True):
 
 
 def _told(customer: Customer, seq: int, policy: Policy) -> Record:
-    told = customer.told
-    fields = {
+    fields = told_fields(customer.told) | {
         "customer_id": customer.id,
         "at": customer.now,
         "policy": policy.label,
         "seq": seq,
-        "tier": told.tier,
-        "tier_since": told.tier_since,
-        "below_since": told.below_since,
     }
     return Record(TOLD, customer.id.encode(), writer(TOLD)(fields), (), customer.id)

@@ -11,6 +11,7 @@ from processors.customer import Customer, Told
 from processors.view import from_hash, view
 from schemas import state
 from schemas.codec import read
+from schemas.told import told_of as told_from
 from schemas.topics import COMPLAINTS, CONTACTS, CUSTOMER_VALUE, DEAD_LETTERS, PURCHASES, TIER_CHANGES, TOLD
 from tests.simulation.publisher import last_position
 from tests.simulation.shop import HORIZON
@@ -125,7 +126,7 @@ def _told(world: World) -> None:
     for record in world.kafka.read_committed(TOLD):
         assert record.key is not None
         fields = None if record.value is None else read(TOLD, record.value)
-        told = None if fields is None else Told(fields["tier"], fields["tier_since"], fields["below_since"])
+        told = None if fields is None else told_from(fields)
         last[record.key.decode()] = told
     for name, customer in customers(world).items():
         assert (last.get(name) or Told("member")) == customer.told, f"{name}: {last.get(name)} against {customer.told}"

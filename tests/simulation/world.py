@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from processors.customer import Told
 from schemas.codec import read, write
+from schemas.told import told_of as told_from
 from schemas.topics import INPUTS, TICKS, TOLD
 from sinks.commit import Answer, Commit, Fence, Load, Loaded
 from sinks.memory import MemoryStore
@@ -418,7 +419,5 @@ def told_of(kafka: Kafka, partition: int) -> dict[str, Told]:
     """What each customer of the partition was last told, as a compacted topic has it."""
     last = {record.key: record.value for record in kafka.log(TOLD, partition).read_committed()}
     return {
-        (fields := read(TOLD, value))["customer_id"]: Told(fields["tier"], fields["tier_since"], fields["below_since"])
-        for value in last.values()
-        if value is not None
+        (fields := read(TOLD, value))["customer_id"]: told_from(fields) for value in last.values() if value is not None
     }

@@ -42,6 +42,8 @@ ACCEPTED: dict[str, st.SearchStrategy[Any]] = {
     "severity": st.integers(1, 5),
     "satisfaction": st.none() | st.integers(1, 5),
     "score": st.none() | st.integers(0, 10),
+    "item": st.none() | st.text(max_size=64),
+    "reason": st.none() | st.text(min_size=1, max_size=16),
     "birthday": st.none() | DAYS,
     "anniversaries[].date": DAYS,
     "time_zone": st.none() | st.sampled_from(["Europe/Berlin", "America/Argentina/Buenos_Aires", "Etc/GMT+3", "UTC"]),

@@ -42,7 +42,7 @@ CONTRACT = {
     "complaints": "event_id customer_id occurred_at complaint_id status severity about satisfaction compensation "
     "store_id",
     "contacts": "event_id customer_id occurred_at kind direction channel reminder_id score referred_customer_id "
-    "employee_id cost",
+    "employee_id cost item reason",
     "customers": "event_id customer_id occurred_at joined_at birthday anniversaries consent do_not_contact key_account "
     "employee_id time_zone language acquisition_cost preferred_channel merged_into",
     "ticks": "at value_at_share policy",
@@ -56,7 +56,8 @@ CONTRACT = {
     "returns_365d margin_365d cost_to_serve_365d contribution_365d categories_365d referrals_365d average_order "
     "usual_gap_days first_purchase_at last_purchase_at lifetime_value lifetime_purchases clv p_alive p_no_purchase "
     "expected_purchases risk_level risk_score risk_reasons open_complaints next_review_at loyalty_signs segments "
-    "value_at_stake network_value benefits last_touch_at open_reminders holdout policy",
+    "value_at_stake network_value benefits last_touch_at open_reminders holdout policy clv_basis paid_back_at fading "
+    "would_recommend will_buy_again referrer_id exit",
     "employee-grades": "event_id customer_id at policy employee_id from_grade to_grade direction reason",
 }
 ENUMS = {

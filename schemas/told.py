@@ -1,0 +1,26 @@
+"""What a customer was last told, between its struct and the record on `told`: one place for both directions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+from msgspec.structs import asdict
+
+from processors.customer import Exit, Told
+
+_NAMES: Final = tuple(name for name in Told.__struct_fields__ if name != "exit")
+_read_exit: Final = msgspec.json.Decoder(Exit).decode
+_write_exit: Final = msgspec.json.Encoder().encode
+
+
+def told_fields(told: Told) -> dict[str, Any]:
+    """The fields of a record on `told` that say what was told."""
+    return asdict(told) | {"exit": None if told.exit is None else _write_exit(told.exit).decode()}
+
+
+def told_of(fields: Mapping[str, Any]) -> Told:
+    """What a record on `told` says. Raises msgspec.ValidationError where `exit` is none of ours."""
+    text = fields["exit"]
+    return Told(**{name: fields[name] for name in _NAMES}, exit=None if text is None else _read_exit(text))
