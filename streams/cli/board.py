@@ -127,9 +127,12 @@ class Board:
 
 
 def strongest(reasons: Iterable[Mapping[str, Any]], most: int = REASONS_SHOWN) -> tuple[str, ...]:
-    """The sentences to act on: what speaks for leaving, strongest first; where nothing does, the first there is."""
+    """The sentences to act on: what decided beside the score (it weighs nothing there: `lost`, `fading`), then what
+    speaks for leaving, strongest first; where there is neither, the first there is."""
     reasons = list(reasons)
-    telling = [reason["text"] for reason in reasons if reason["code"] != "base" and reason["weight"] > 0]
+    signals = [reason for reason in reasons if reason["code"] != "base"]
+    beside = [reason["text"] for reason in signals if reason["weight"] == 0]
+    telling = beside + [reason["text"] for reason in signals if reason["weight"] > 0]
     return tuple(telling[:most]) or tuple(reason["text"] for reason in reasons[:1])
 
 

@@ -143,6 +143,7 @@ def test_the_strongest_reasons_are_those_that_speak_for_leaving() -> None:
     given = [reason("a", 2.0), reason("b", 1.0), reason("c", 0.5), reason("d", -0.5), reason("base", 3.0)]
     assert strongest(given) == ("a", "b")
     assert strongest([reason("d", -0.5), reason("base", 3.0)]) == ("d",)
+    assert strongest([reason("a", 2.0), reason("lost", 0.0), reason("d", -0.5), reason("base", 0.0)]) == ("lost", "a")
     assert strongest([reason("base", 3.0)]) == ("base",)
 
 
