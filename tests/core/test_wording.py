@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from processors.outputs import Reason
-from processors.sections import CONDITIONS
+from processors.sections import CONDITIONS, Weights
 from processors.wording import Wording
 
 TEXTS = Path("processors/texts")
@@ -71,6 +71,13 @@ def test_R2_every_reason_has_a_sentence_for_weights_and_numbers_of_either_sign(l
             for have in (-20.0, 0.0, 1.0, 31.0):
                 for usual in (0.0, 9.0):
                     assert "{" not in say(Reason(code, weight, have, usual))
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_R2_every_signal_that_the_policy_weighs_and_what_decides_beside_them_has_its_sentence(language: str) -> None:
+    signals = set(Weights.__struct_fields__) - {"intercept"}
+    forms = wording(language).forms()
+    assert {code for code in (*signals, "base", "lost", "fading") if f"risk.{code}" not in forms} == set()
 
 
 @pytest.mark.parametrize(
