@@ -130,10 +130,10 @@ def _purchase(history: History, event: Purchase, policy: Policy) -> Changes:
     if not sale:
         changes = on_day(history, day, -value, 0, 1, -margin, 0)
         changes["lifetime_value"] = lifetime
-        changes["lifetime_contribution"] = _bounded(history.lifetime_contribution - margin)
+        changes["lifetime_margin"] = _bounded(history.lifetime_margin - margin)
         return changes
     changes = on_day(history, day, value, 1, 0, margin, 0)
-    changes["lifetime_contribution"] = _bounded(history.lifetime_contribution + margin)
+    changes["lifetime_margin"] = _bounded(history.lifetime_margin + margin)
     first, last = history.first_purchase_at, history.last_purchase_at
     changes["lifetime_value"] = lifetime
     changes["lifetime_purchases"] = history.lifetime_purchases + 1
@@ -212,9 +212,14 @@ def _complaint(history: History, event: Complaint, policy: Policy) -> Changes:
     return changes
 
 
+def contact_cost(event: Contact, policy: Policy) -> int:
+    """What the contact cost, in minor units: as it says itself, else the policy's cost of its channel."""
+    return policy.costs.channels.get(event.channel, 0) if event.cost is None else event.cost
+
+
 def _served(history: History, day: int, cost: int) -> Changes:
     changes = on_day(history, day, 0, 0, 0, 0, cost)
-    changes["lifetime_contribution"] = _bounded(history.lifetime_contribution - cost)
+    changes["lifetime_serve"] = _bounded(history.lifetime_serve + cost)
     return changes
 
 
@@ -231,7 +236,7 @@ def _touch_order(touch: Touch) -> tuple[int, int, bytes]:
 
 def _contact(history: History, event: Contact, policy: Policy) -> Changes:
     """Nobody refers oneself (W1)."""
-    cost = policy.costs.channels.get(event.channel, 0) if event.cost is None else event.cost
+    cost = contact_cost(event, policy)
     day, at = policy.calendar.day_of(event.occurred_at), event.occurred_at
     changes = _served(history, day, cost)
     touch = Touch(day, at, event.kind, event.direction, event.channel, event.score, event.item, event.reason)

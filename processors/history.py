@@ -69,7 +69,7 @@ class History(Struct, frozen=True, array_like=True, gc=False):
     SALE days, 2 bytes each, for good. referred: customer brought to the ms at which first named. not_before: events up
     to this instant were erased and stay so. coupons: the day of each SALE with a coupon, 2 bytes each, in the window.
     tried: category to its first SALE day, for good, 6 bytes each. touches: contacts in the window, sorted.
-    lifetime_contribution: margin less cost to serve, ever. last_touch_at: the last contact by us (ms).
+    lifetime_margin, lifetime_serve: ever. last_touch_at: the last contact by us (ms).
     """
 
     first_at: int | None = None
@@ -93,7 +93,8 @@ class History(Struct, frozen=True, array_like=True, gc=False):
     coupons: bytes = b""
     tried: bytes = b""
     touches: tuple[Touch, ...] = ()
-    lifetime_contribution: int = 0
+    lifetime_margin: int = 0
+    lifetime_serve: int = 0
     last_touch_at: int | None = None
 
 
@@ -223,7 +224,7 @@ def on_day(history: History, day: int, value: int, sales: int, returns: int, mar
     """`days` and the sums with these amounts added on `day`, as fields to replace. Raises TooMuch."""
     days, number = history.days, day - _FIRST_DAY
     try:
-        if not days or days[-_DAY_BYTES] | days[_LAST_HIGH] << 8 < number:
+        if not days or days[_LAST_LOW] | days[_LAST_HIGH] << 8 < number:
             days += _DAY.pack(number, sales, returns, value, margin, serve)
         else:
             days = _amid(days, number, sales, returns, value, margin, serve)
@@ -242,6 +243,7 @@ def on_day(history: History, day: int, value: int, sales: int, returns: int, mar
     }
 
 
+_LAST_LOW: Final = -_DAY_BYTES
 _LAST_HIGH: Final = 1 - _DAY_BYTES
 
 
@@ -295,27 +297,38 @@ def _coupons_since(packed: bytes, first: int) -> bytes:
 
 
 class Recent(NamedTuple):
-    """The sums of the last so many days. first: the earliest day among them that holds anything, None: none does."""
+    """What the last so many days hold beside the days before them.
+
+    first: the earliest of the last days that holds anything, None: none does. sales, returns, value: their sums.
+    past_span: days from the first to the last day, both included, that hold anything before them; 0: none.
+    """
 
     first: int | None
     sales: int
     returns: int
     value: int
+    past_span: int
 
 
 def recent(history: History, day: int, span: int) -> Recent:
-    """The sums of the `span` days that end on `day`; facts lie on or before it."""
-    days = history.days
+    """The `span` days that end on `day`; facts lie on or before it, and within the window."""
+    days, size = history.days, len(history.days)
     first = day - span + 1 - _FIRST_DAY
-    if not days or days[-_DAY_BYTES] | days[_LAST_HIGH] << 8 < first:
-        return Recent(None, 0, 0, 0)
-    cut = _day_index(days, first) if days[0] | days[1] << 8 < first else 0
+    if not size or days[_LAST_LOW] | days[_LAST_HIGH] << 8 < first:
+        cut = size
+    else:
+        cut = _day_index(days, first) if days[0] | days[1] << 8 < first else 0
     sales = returns = value = 0
     for _, sold, returned, amount, _, _ in _DAY.iter_unpack(days[cut:]):
         sales += sold
         returns += returned
         value += amount
-    return Recent((days[cut] | days[cut + 1] << 8) + _FIRST_DAY, sales, returns, value)
+    past = 0
+    if cut:
+        at = cut - _DAY_BYTES
+        past = (days[at] | days[at + 1] << 8) - (days[0] | days[1] << 8) + 1
+    begins = None if cut == size else (days[cut] | days[cut + 1] << 8) + _FIRST_DAY
+    return Recent(begins, sales, returns, value, past)
 
 
 def first_leaving_day(history: History, calendar: Calendar, day: int) -> int | None:

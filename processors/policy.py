@@ -15,9 +15,11 @@ from fractions import Fraction
 from typing import Annotated
 
 from msgspec import Meta, Struct
+from msgspec.structs import astuple
 
 from processors import strict
 from processors.days import Calendar
+from processors.lifetime import Model, Spend
 from processors.money import Rate, Rates
 from processors.sections import (
     CONDITIONS,
@@ -79,6 +81,7 @@ class Policy(Struct, frozen=True, kw_only=True):
 
     label: name@version. key: name@version# and the first 8 hex digits of the SHA-256 of `text` in UTF-8.
     calendar: the programme's days. rates: other currencies in the programme's. ranks: tier name -> rank, lowest 0.
+    model, spend: what purchase days and margins let expect. weights: of the signals of risk, in their order.
     """
 
     programme: Programme
@@ -103,6 +106,9 @@ class Policy(Struct, frozen=True, kw_only=True):
     calendar: Calendar
     rates: Rates
     ranks: Mapping[str, int]
+    model: Model
+    spend: Spend | None
+    weights: tuple[float, ...]
 
     def tier_rank(self, name: str) -> int | None:
         """The rank of a tier, lowest 0; None for one that this policy does not have."""
@@ -148,7 +154,14 @@ def _policy(document: Document, text: str) -> Policy:
         calendar=Calendar(programme.time_zone),
         rates=Rates(programme.currency, document.currencies.rates),
         ranks={tier.name: rank for rank, tier in enumerate(document.tiers)},
+        model=_model(document.risk),
+        spend=None if document.clv.spend is None else Spend(*astuple(document.clv.spend)),
+        weights=astuple(document.risk.weights)[1:],
     )
+
+
+def _model(risk: Risk) -> Model:
+    return Model(risk.model, *astuple(risk.parameters))
 
 
 def _as_written(number: str) -> Decimal:

@@ -1,7 +1,8 @@
 """A review is a pure function: who is this customer now, what changed since they were last told, when to look again.
 
 `next_review` is exact: the earliest instant at which the answer could change by time alone. The window's figures change
-at the programme's midnight on which a day leaves; a running grace ends at its own instant.
+at the programme's midnight on which a day leaves the last 365 or, for trends, the last 90; the risk level at the one on
+which silence crosses a threshold; a running grace ends at its own instant.
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ from collections.abc import Iterator
 from msgspec import Struct
 from msgspec.structs import replace
 
-from processors import tier
-from processors.customer import FOREVER, Customer
-from processors.history import WINDOW_DAYS, first_leaving_day, within
+from processors import loyalty, risk, tier, worth
+from processors.customer import FOREVER, Customer, Told
+from processors.history import WINDOW_DAYS, History, first_leaving_day, within
 from processors.outputs import Output
 from processors.policy import Policy
+from processors.risk import Risk
 from processors.tier import Surroundings
 
 
@@ -33,13 +35,42 @@ def review(customer: Customer, now: int, around: Surroundings, policy: Policy) -
     day = calendar.day_of(now)
     history = within(customer.history, day)
     verdict = tier.decide(customer.told, tier.qualified(around.ladder, history, day, calendar), now, policy)
+    told = verdict.told
     leaving = first_leaving_day(history, calendar, day)
-    due = FOREVER if leaving is None else calendar.begins_after(leaving + WINDOW_DAYS, now)
+    until = None if leaving is None else leaving + WINDOW_DAYS
+    seen = risk.assess(history, told, day, policy)
+    transition, waits = None, False
+    if seen is not None:
+        told, transition, waits = _risk(seen, history, told, now, policy)
+        until = _earliest(until, None if seen.leaves is None else seen.leaves)
+        until = _earliest(until, risk.next_day(seen, told, until, policy))
+        until = _earliest(until, loyalty.silent_day(seen.who, day, policy))
+        until = _earliest(until, day + 1 if waits else None)
+    due = FOREVER if until is None else calendar.begins_after(until, now)
     if verdict.deadline is not None and verdict.deadline < due:
         due = verdict.deadline
     assert due > now, f"{customer.id}: reviewed at {now}, due again at {due}"
-    reviewed = Customer(customer.id, history, verdict.told, now, due, around.context)
-    return Review(reviewed, tier.changes(reviewed, verdict, around, policy) if verdict.steps else ())
+    reviewed = Customer(customer.id, history, told, now, due, around.context)
+    outputs: tuple[Output, ...] = tier.changes(reviewed, verdict, around, policy) if verdict.steps else ()
+    if transition is not None and seen is not None:
+        outputs = (*outputs, risk.said(reviewed, seen, verdict.told, transition, policy))
+    return Review(reviewed, outputs)
+
+
+def _risk(seen: Risk, history: History, told: Told, now: int, policy: Policy) -> risk.Verdict:
+    """What the review says of risk, with what it keeps for good: the payback (V2) and the exit (X0-X2)."""
+    back = worth.paid_back(history, told.paid_back_at, now)
+    if back != told.paid_back_at:
+        told = replace(told, paid_back_at=back)
+    verdict = risk.decide(seen, history, told, now, policy)
+    gone = risk.exit_after(verdict, history, seen, now, policy)
+    return verdict if gone is verdict.told.exit else verdict._replace(told=replace(verdict.told, exit=gone))
+
+
+def _earliest(one: int | None, other: int | None) -> int | None:
+    if one is None or other is None:
+        return other if one is None else one
+    return min(one, other)
 
 
 def advance(

@@ -145,12 +145,22 @@ class Costs(Struct, frozen=True):
     channels: Mapping[str, Amount] = field(default_factory=dict)
 
 
+class SpendParameters(Struct, frozen=True):
+    """Of Gamma-Gamma, fitted to the margin of a purchase day in minor units."""
+
+    p: Positive
+    q: Annotated[float, Meta(gt=1, description="a number")]
+    v: Positive
+
+
 class Clv(Struct, frozen=True):
-    """`discount_rate`: a year. `network_share`: share of the clv of those brought that counts for who brought them."""
+    """`discount_rate`: a year. `network_share`: share of the clv of those brought that counts for who brought them.
+    `spend`: None until it has been fitted; clv is then the plain formula's."""
 
     horizon_days: SomeDays = 1095
     discount_rate: Share = Rate(1, 10)
     network_share: Share = Rate(0, 1)
+    spend: SpendParameters | None = None
 
 
 class ModelParameters(Struct, frozen=True):
@@ -194,7 +204,8 @@ class Weights(Struct, frozen=True):
 
 
 class Risk(Struct, frozen=True):
-    """`horizon_days`: leaving means no purchase within. A level is left downwards only `ease` below its threshold."""
+    """`horizon_days`: leaving means no purchase within. A level is left downwards only `ease` below its threshold.
+    `fading`: the share of the own expectation that the last 90 days may lack before it is told."""
 
     model: Literal["mbg_nbd", "bg_nbd"] = "mbg_nbd"
     parameters: ModelParameters = ModelParameters()
@@ -202,6 +213,7 @@ class Risk(Struct, frozen=True):
     watch: Odds = 0.45
     at_risk: Odds = 0.65
     ease: Odds = 0.10
+    fading: Odds = 0.60
     lost: Lost = Lost()
     weights: Weights = Weights()
 
@@ -210,6 +222,11 @@ class Risk(Struct, frozen=True):
             yield ("watch",), f"is {self.watch}: must be below at_risk, {self.at_risk}, or nobody would be on watch"
         if self.ease >= self.watch:
             yield ("ease",), f"is {self.ease}: must be below watch, {self.watch}, or no level would ever be left"
+        for name in ("no_purchase", "silence"):
+            weight = getattr(self.weights, name)
+            if weight < 0:
+                words = f"is {weight}: must not be below 0, or longer silence would lower the risk"
+                yield ("weights", name), words
 
 
 class Repeats(Struct, frozen=True):

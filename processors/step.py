@@ -15,13 +15,15 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from processors.customer import Customer, Told, apply, newcomer
-from processors.events import Dated, Purchase, Referral
+from processors.customer import Customer, Told, apply, contact_cost, newcomer
+from processors.events import Contact, Dated, Purchase, Referral
+from processors.exits import count_exit
 from processors.history import content_of, id_hash
 from processors.money import Unbookable
 from processors.outputs import Output
 from processors.policy import Policy
 from processors.review import Review, advance, review
+from processors.risk import LOST
 from processors.tier import Surroundings
 
 DUE_STEPS_MAX: Final = 64
@@ -128,8 +130,15 @@ class Batch:
             self._review(folded, folded.now, f"{event.name}:{event.event_id}")
         else:
             self._keep(review(folded, at, self._around, policy))
+        self._beyond(customer, event)
+
+    def _beyond(self, customer: Customer, event: Dated) -> None:
+        """What an event of `customer` means beside their own history."""
         if type(event) is Purchase and event.referrer_id and event.kind == "SALE":
             self._refer(event)
+        elif type(event) is Contact and event.direction == "OUT" and customer.told.level == LOST:
+            self.counts["win_back:attempts"] += 1
+            self.counts["win_back:cost"] += contact_cost(event, self._policy)
 
     def _take_back(self, before: Customer, told_until: int) -> None:
         """The customer as before an event for which they were advanced, and what that told."""
@@ -213,6 +222,7 @@ class Batch:
             if customer is not None and customer.told != held:
                 told.append(customer_id)
             self._count_tiers(before, customer)
+            self._count_risk(before, customer)
         return Changes(dict(self._now), tuple(told), tuple(self._outputs), tuple(self._erased), dict(self.counts))
 
     def _count_tiers(self, before: Customer | None, after: Customer | None) -> None:
@@ -223,3 +233,17 @@ class Batch:
                 self.counts[f"customers:{held}"] -= 1
             if holds is not None:
                 self.counts[f"customers:{holds}"] += 1
+
+    def _count_risk(self, before: Customer | None, after: Customer | None) -> None:
+        """Customers by level, exits by reason and tier, those that nobody had touched, and who came back (X0-X2)."""
+        held = None if before is None else before.told
+        holds = None if after is None else after.told
+        was, now = (None if told is None else told.level for told in (held, holds))
+        if was != now:
+            if was is not None:
+                self.counts[f"risk:{was}"] -= 1
+            if now is not None:
+                self.counts[f"risk:{now}"] += 1
+        gone, left = (None if told is None else told.exit for told in (held, holds))
+        if left is not None and left != gone:
+            count_exit(self.counts, gone, left)

@@ -6,10 +6,18 @@ import json
 from collections.abc import Mapping
 from typing import Final
 
+import msgspec
+
 from processors.care.people import held_out
-from processors.customer import Customer
+from processors.customer import Customer, Told
+from processors.history import History
+from processors.lifetime import chances
+from processors.loyalty import answers, layer_of, signs_json
+from processors.outputs import Reason
 from processors.policy import Policy
+from processors.risk import assess, reasons
 from processors.value import figures
+from processors.worth import clv, expected_purchases_365d, payback
 
 Value = str | int | float | None
 View = dict[str, Value]
@@ -39,6 +47,24 @@ TYPES: Final[Mapping[str, type[str | int | float]]] = {
     "benefits": str,
     "holdout": int,
     "policy": str,
+    "loyalty_layer": str,
+    "loyalty_signs": str,
+    "clv": int,
+    "clv_basis": str,
+    "p_alive": float,
+    "p_no_purchase": float,
+    "expected_purchases": float,
+    "risk_level": str,
+    "risk_score": float,
+    "risk_reasons": str,
+    "value_at_stake": int,
+    "network_value": int,
+    "last_touch_at": int,
+    "paid_back_at": int,
+    "fading": float,
+    "would_recommend": int,
+    "will_buy_again": int,
+    "exit": str,
 }
 """Each field and what its text in the hash is read as."""
 
@@ -53,7 +79,8 @@ def values(customer: Customer, policy: Policy, was: Values | None = None) -> Val
     """The view of `customer` as last reviewed; amounts in minor units, times ms; None: absent from the hash, null in
     JSON. was: the same customer's before, to spare what only another policy could change."""
     history, told, now = customer.history, customer.told, customer.now
-    figs = figures(history, policy.calendar.day_of(now), policy.calendar)
+    day = policy.calendar.day_of(now)
+    figs = figures(history, day, policy.calendar)
     rank = policy.tier_rank(told.tier)
     return (
         customer.id,
@@ -82,9 +109,57 @@ def values(customer: Customer, policy: Policy, was: Values | None = None) -> Val
         if was is not None and was[_POLICY] == policy.label
         else int(held_out(policy.programme.name, customer.id, policy.programme.holdout)),
         policy.label,
+        *_outlook(history, told, day, policy),
     )
 
 
+def _outlook(history: History, told: Told, day: int, policy: Policy) -> Values:
+    """The fields from `loyalty_layer` on: loyalty, worth, risk."""
+    seen = assess(history, told, day, policy)
+    who = None if seen is None else seen.who
+    layer = layer_of(history, who, day, policy)
+    worth, basis = clv(history, who, day, policy)
+    alive: float | None = None
+    none = expected = score = why = stake = fading = None
+    if seen is not None and who is not None:
+        alive, none = chances(
+            who.x, (who.last - who.first) / 7, (day - who.first) / 7, policy.risk.horizon_days / 7, policy.model
+        )
+        expected = expected_purchases_365d(who, day, alive, policy)
+        score, fading, stake = seen.score, seen.signals.spend_trend, max(worth, 0)
+        why = _write_json([_said(one) for one in reasons(seen, history, policy)]).decode()
+    return (
+        layer.layer,
+        signs_json(layer),
+        worth,
+        basis,
+        alive,
+        none,
+        expected,
+        told.level,
+        score,
+        why,
+        stake,
+        worth,
+        history.last_touch_at,
+        payback(history, told.paid_back_at),
+        fading,
+        *answers(history),
+        None if told.exit is None else _write_json(told.exit).decode(),
+    )
+
+
+def _said(reason: Reason) -> dict[str, str | float]:
+    """A reason in `risk_reasons`: the numbers of its sentence instead of the sentence, which is made when read."""
+    return {
+        "code": reason.code,
+        "weight": round(reason.weight, 6),
+        "have": round(reason.have, 1),
+        "usual": round(reason.usual, 1),
+    }
+
+
+_write_json: Final = msgspec.json.Encoder().encode
 _HOLDOUT: Final = FIELDS.index("holdout")
 _POLICY: Final = FIELDS.index("policy")
 

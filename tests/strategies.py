@@ -67,8 +67,33 @@ def policies(draw: st.DrawFn, zone: str | None = None, grace: int | None = None)
         f"complaint = {draw(st.sampled_from((0, 150, 1500)))}",
         f"channels = {{ phone = {draw(st.sampled_from((0, 30, 300)))}, mail = 80 }}",
         f"[currencies]\nrates = {{ {rates} }}",
+        *draw(_risks()),
     ]
     return "\n".join(lines + draw(_ladders())) + "\n"
+
+
+@st.composite
+def _risks(draw: st.DrawFn) -> list[str]:
+    """Mostly a table [risk] with other bounds and weights than the default ones, so that levels are crossed."""
+    if draw(st.integers(0, 3)) == 0:
+        return []
+    watch = draw(st.sampled_from((0.2, 0.3, 0.45)))
+    gaps, least = draw(st.sampled_from(((6.0, 90), (2.5, 10), (3.0, 45))))
+    return [
+        "[risk]",
+        f'model = "{draw(st.sampled_from(("mbg_nbd", "bg_nbd")))}"',
+        f"horizon_days = {draw(st.sampled_from((30, 60, 90)))}",
+        f"watch = {watch}",
+        f"at_risk = {watch + draw(st.sampled_from((0.1, 0.2)))}",
+        f"ease = {draw(st.sampled_from((0.0, 0.05, 0.1)))}",
+        f"fading = {draw(st.sampled_from((0.3, 0.6)))}",
+        f"lost = {{ gaps = {gaps}, least_days = {least}, most_days = {draw(st.sampled_from((120, 365)))} }}",
+        "[risk.weights]",
+        f"intercept = {draw(st.sampled_from((-2.2, -1.0, -3.0)))}",
+        f"narrowing = {draw(st.sampled_from((0.3, -0.5)))}",
+        f"open_complaint = {draw(st.sampled_from((0.8, 3.0)))}",
+        f"tier_falling = {draw(st.sampled_from((0.2, 2.0)))}",
+    ]
 
 
 @st.composite
@@ -172,7 +197,8 @@ def _complaints(draw: st.DrawFn) -> Plain:
 def _contacts(draw: st.DrawFn, others: tuple[str, ...]) -> Plain:
     return {
         "topic": "contacts",
-        "kind": draw(st.sampled_from(("CARE", "REFERRAL", "REFERRAL", "CAMPAIGN", "VISIT"))),
+        "kind": draw(st.sampled_from(("CARE", "REFERRAL", "REFERRAL", "CAMPAIGN", "CAMPAIGN", "DECLINED", "SURVEY"))),
+        "score": draw(st.none() | st.integers(0, 10)),
         "direction": draw(st.sampled_from(("IN", "OUT"))),
         "channel": draw(st.sampled_from(CHANNELS)),
         "cost": draw(st.none() | st.sampled_from((0, 5, 400))),

@@ -9,7 +9,7 @@ from typing import Any
 from processors import tier
 from processors.customer import Customer
 from processors.events import Dated, Referral
-from processors.outputs import TierChange
+from processors.outputs import ChurnRisk, TierChange
 from processors.policy import Policy
 from processors.step import Batch, Changes
 from processors.value import Figures, figures
@@ -32,6 +32,7 @@ class Partition:
         self.not_before: dict[str, int] = {}
         self.clock: int | None = None
         self.told: list[TierChange] = []
+        self.risks: list[ChurnRisk] = []
         self.referrals: list[Referral] = []
         self.counts: Counter[str] = Counter()
 
@@ -108,6 +109,8 @@ class Partition:
         for one in changes.outputs:
             if isinstance(one.output, Referral):
                 self.referrals.append(one.output)
+            elif isinstance(one.output, ChurnRisk):
+                self.risks.append(one.output)
             else:
                 self.told.append(one.output)
 

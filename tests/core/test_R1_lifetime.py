@@ -43,7 +43,7 @@ def summaries(draw: st.DrawFn) -> tuple[int, float, float]:
 
 
 def exactly(m: Model, x: int, age: float, horizon: float) -> mpmath.mpf:
-    """Purchases of the living by the textbook's form with a hypergeometric function; singular at a = 1, so a hair off."""
+    """Purchases of the living by the textbook's hypergeometric form; singular at a = 1, so a hair off."""
     r, alpha, a, b = (mpmath.mpf(value) for value in (m.r, m.alpha, m.a, m.b))
     a = a + mpmath.mpf("1e-20") if a == 1 else a
     beta, z = b + x + (m.kind == "mbg_nbd"), horizon / (alpha + age)

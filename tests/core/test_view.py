@@ -18,7 +18,11 @@ from tests.strategies import DAY_MS, histories, parsed, policies, policy_of
 
 CONTRACT = """customer_id as_of currency tier tier_since value_365d purchases_365d returns_365d margin_365d
 cost_to_serve_365d contribution_365d categories_365d referrals_365d average_order usual_gap_days first_purchase_at
-last_purchase_at lifetime_value lifetime_purchases open_complaints next_review_at benefits holdout policy"""
+last_purchase_at lifetime_value lifetime_purchases open_complaints next_review_at benefits holdout policy loyalty_layer
+clv p_alive p_no_purchase expected_purchases risk_level risk_score risk_reasons loyalty_signs value_at_stake
+network_value last_touch_at"""
+DRIFTING = set(["p_alive", "p_no_purchase", "expected_purchases", "clv", "risk_score"])
+DRIFTING |= set(["risk_reasons", "value_at_stake", "network_value"])
 
 
 @given(policies(), st.data())
@@ -30,7 +34,8 @@ def test_V1_T5_the_view_at_the_clock_equals_the_oracles_field_by_field(text, dat
     anna = Partition(policy).run([*plainly(events), clock]).customers["anna"]
     shown = view(evaluated(anna, clock, policy), policy)
     expected = expected_views(events, parsed(text), clock)["anna"]
-    assert {**shown, "benefits": json.loads(shown["benefits"])} == {name: expected[name] for name in shown}
+    known = {**shown, "benefits": json.loads(shown["benefits"])}
+    assert {name: known[name] for name in expected} == expected
     assert set(CONTRACT.split()) <= set(shown)
 
 
@@ -44,7 +49,7 @@ def test_T2_what_holds_until_the_next_review_is_the_same_as_stored_and_at_the_cl
     anna = Partition(policy).run(plainly(events)).customers["anna"]
     clock = data.draw(st.integers(last, min(anna.next_review, last + 900 * DAY_MS) - 1))
     stored, asked = view(anna, policy), view(evaluated(anna, clock, policy), policy)
-    assert {**stored, "as_of": clock} == asked
+    assert {name for name in stored if stored[name] != asked[name]} <= {"as_of", *DRIFTING}
 
 
 @given(policies(), st.data())

@@ -115,6 +115,8 @@ class Facts:
         self.costs: list[Cost] = []
         self.named: dict[str, int] = {}
         self.complaints: dict[str, list[tuple[int, str, str]]] = {}
+        self.cases: dict[str, list[Event]] = {}
+        self.touches: list[Event] = []
 
     def fold(self, event: Event) -> bool:
         """Take the event in; False for a repeat, which changes nothing. The first under an id wins."""
@@ -140,11 +142,13 @@ class Facts:
     def fold_complaints(self, event: Event) -> None:
         records = self.complaints.setdefault(event["complaint_id"], [])
         records.append((event["occurred_at"], event["event_id"], event["status"]))
+        self.cases.setdefault(event["complaint_id"], []).append(event)
         opened = self.policy.get("costs", {}).get("complaint", 0) if event["status"] == "OPENED" else 0
         amount = opened + event.get("compensation", 0)
         self.costs.append(Cost(dates.day(event["occurred_at"], self.zone), amount))
 
     def fold_contacts(self, event: Event) -> None:
+        self.touches.append(event)
         self.costs.append(
             Cost(
                 dates.day(event["occurred_at"], self.zone),

@@ -10,10 +10,12 @@ they change nothing but how far time has come.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from copy import deepcopy
 from typing import Any, NamedTuple
 
 from tests.oracle import dates
 from tests.oracle.facts import Event, Facts, Policy
+from tests.oracle.risk import Standing
 
 
 class Change(NamedTuple):
@@ -55,6 +57,7 @@ class Life:
         self.below_since: int | None = None
         self.shares: dict[str, int] = {}
         self.changes: list[Change] = []
+        self.standing = Standing(policy)
 
     def take(self, event: Event) -> None:
         """The next of the log: first all that happens by time alone before it, then the event, then one look.
@@ -93,9 +96,10 @@ class Life:
             if at >= self.due:
                 self.review(at)
                 continue
-            before = (self.tier, self.below_since)
+            before = (self.tier, self.below_since, self.standing.state())
             self.look(at)
-            assert before == (self.tier, self.below_since), f"a change at {at}, which was not due"
+            now = (self.tier, self.below_since, self.standing.state())
+            assert before == now, f"a change at {at}, which was not due: {before} to {now}"
             if self.careful:
                 assert self.facts.figures(self.seen) == self.facts.figures(at), f"a figure changed unseen at {at}"
             self.seen = at
@@ -120,6 +124,11 @@ class Life:
         return dates.same_local_time(self.below_since, self.grace_days, self.facts.zone)
 
     def look(self, at: int) -> None:
+        """The tier, and then the risk: it knows whether a grace is running."""
+        self.look_at_tier(at)
+        self.standing.look(self.facts, at, self.below_since is not None)
+
+    def look_at_tier(self, at: int) -> None:
         """Up at once; down when below without a break for the whole grace."""
         fits = qualified(self.facts, at, self.policy, self.shares)
         if fits > self.tier:
@@ -141,13 +150,19 @@ class Life:
     def next_review(self) -> int:
         """The earliest instant after `now` at which a figure or the tier could change by time alone."""
         assert self.now is not None
-        return min(self.facts.next_leaving(self.now), self.grace_end())
+        zone, ahead = self.facts.zone, self.standing.next_days(self.facts, self.now, self.below_since is not None)
+        risky = (dates.midnight(day, zone) for day in ahead)
+        return min(
+            self.facts.next_leaving(self.now),
+            self.grace_end(),
+            min((at for at in risky if at > self.now), default=dates.NEVER_MS),
+        )
 
     def keep_until(self) -> int | None:
         """When the tier is lost if nothing but time passes; None for a tier that time does not take."""
         later = Life.__new__(Life)
         later.__dict__.update(self.__dict__)
-        later.changes = []
+        later.changes, later.standing = [], deepcopy(self.standing)
         while later.tier >= self.tier:
             at = later.next_review()
             if at >= dates.NEVER_MS:
@@ -167,6 +182,7 @@ class Life:
             "tier_since": self.facts.first_at if self.changed_at is None else self.changed_at,
             **self.facts.view(at),
             "next_review_at": self.due,
+            "risk_level": self.standing.level,
             "benefits": list(tier.get("benefits", [])),
         }
 

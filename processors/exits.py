@@ -1,0 +1,40 @@
+"""X0-X2: exits counted, by reason and tier, with what was not done before, and those who were won back."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from typing import Final
+
+from processors.customer import Exit
+
+_PLAIN: Final = re.compile(r"[a-z][a-z0-9_ -]{0,31}", re.ASCII)
+OTHER: Final = "other"
+
+
+def reason_of(one: Exit) -> str:
+    """Under which reason the exit counts: the one told, else the strongest of the risk (X1).
+
+    A told reason that is no short plain word counts as `other`, so that the counters stay few.
+    """
+    if one.told is None:
+        return one.reason
+    told = one.told.strip().lower()
+    return told if _PLAIN.fullmatch(told) else OTHER
+
+
+def count_exit(counts: Counter[str], before: Exit | None, after: Exit) -> None:
+    """What has become of the exits in `counts`: a new one, a reason told since, or a customer won back."""
+    if before is None or before.at != after.at:
+        counts[f"lost:{reason_of(after)}"] += 1
+        counts[f"lost_from:{after.tier}"] += 1
+        counts["lost_untouched"] += after.touches == 0
+        counts["lost_complaining"] += after.open_complaints > 0
+        counts["lost_unpaid"] += not after.paid_back
+    elif reason_of(before) != reason_of(after):
+        counts[f"lost:{reason_of(before)}"] -= 1
+        counts[f"lost:{reason_of(after)}"] += 1
+    won_already = before is not None and before.at == after.at and before.won_back_at is not None
+    if after.won_back_at is not None and not won_already:
+        counts["won_back"] += 1
+        counts["won_back_value"] += after.value_at_stake

@@ -1,0 +1,244 @@
+"""R2: the signals of leaving, each a number between bounds, from the facts alone; the score is a logistic of them.
+
+`no_purchase` and `silence` grow with each day without a purchase, and nothing else changes between the days on which a
+dated fact leaves the last 90 or the last 365 days: so between such days longer silence never lowers the risk, and the
+day on which a level is crossed is found by halving.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from math import exp, log, log1p
+from typing import Final, NamedTuple
+
+from processors.history import WINDOW_DAYS, History, Recent, unpack_days
+from processors.lifetime import chances
+from processors.policy import Policy
+from processors.value import usual_gap_days
+
+RECENT_DAYS: Final = 90
+"""What "lately" means for trends: a quarter, long enough for who buys once a month."""
+
+_LOGIT_MAX: Final = 8.0
+_SILENCE_MAX: Final = 3.0
+_HIGH_MAX: Final = 3
+_WEEK: Final = 7
+
+
+class Rhythm(NamedTuple):
+    """first, last: programme days of a purchase (counted as in `history`); x: purchase days after the first;
+    gap: the usual one in days, None below three purchase days."""
+
+    first: int
+    last: int
+    x: int
+    gap: float | None
+
+
+@lru_cache(maxsize=256)
+def rhythm(purchase_days: bytes) -> Rhythm | None:
+    """Of the packed purchase days; None without any. Remembered: a review and its view ask one after the other."""
+    if not purchase_days:
+        return None
+    days = unpack_days(purchase_days)
+    return Rhythm(days[0] - 1, days[-1] - 1, len(days) - 1, usual_gap_days(purchase_days))
+
+
+class Signals(NamedTuple):
+    """In the order of the policy's weights; 0: nothing speaks for or against leaving.
+
+    no_purchase: logit of the model's chance of no purchase within the horizon. silence: log of 1 + silence in own
+    gaps. spend_trend, visit_trend: share of the own expectation that the last 90 days lack. narrowing: share of the
+    year's categories not bought in the last 90 days. open_complaint: severities of open complaints over 5, at most 3.
+    """
+
+    no_purchase: float
+    silence: float
+    spend_trend: float = 0.0
+    visit_trend: float = 0.0
+    narrowing: float = 0.0
+    open_complaint: float = 0.0
+    bad_remedy: float = 0.0
+    good_remedy: float = 0.0
+    low_score: float = 0.0
+    ignored_campaigns: float = 0.0
+    declined: float = 0.0
+    tier_falling: float = 0.0
+    referrer_gone: float = 0.0
+
+
+def silence_driven(who: Rhythm, day: int, policy: Policy) -> tuple[float, float]:
+    """(`no_purchase`, `silence`) on programme day `day`, neither falling as days pass."""
+    _, none = chances(
+        who.x,
+        (who.last - who.first) / _WEEK,
+        (day - who.first) / _WEEK,
+        policy.risk.horizon_days / _WEEK,
+        policy.model,
+    )
+    gap = who.gap
+    return _logit(none), 0.0 if gap is None else min(log1p((day - who.last) / gap), _SILENCE_MAX)
+
+
+def _logit(chance: float) -> float:
+    if chance <= 0.0:
+        return -_LOGIT_MAX
+    if chance >= 1.0:
+        return _LOGIT_MAX
+    return max(-_LOGIT_MAX, min(log(chance / (1.0 - chance)), _LOGIT_MAX))
+
+
+def signals(facts: History, who: Rhythm, lately: Recent, day: int, falling: bool, policy: Policy) -> Signals:
+    """The signals on programme day `day` of who has bought (R2). facts: within the window ending on `day`;
+    lately: of its last `RECENT_DAYS`. falling: a tier's grace is running."""
+    no_purchase, silence = silence_driven(who, day, policy)
+    spend = visits = 0.0
+    if lately.past_span:
+        spend = lacking(lately.value, facts.value - lately.value, lately.past_span)
+        visits = lacking(lately.sales, facts.sales - lately.sales, lately.past_span)
+    opened, bad, good = _complaints(facts, day, policy) if facts.complaints else (0.0, 0.0, 0.0)
+    low, ignored, declined = _contacts(facts, day) if facts.touches else (0.0, 0.0, 0.0)
+    return Signals(
+        no_purchase,
+        silence,
+        spend,
+        visits,
+        narrowing(facts, day),
+        opened,
+        bad,
+        good,
+        low,
+        ignored,
+        declined,
+        1.0 if falling else 0.0,
+        0.0,
+    )
+
+
+def lacking(lately: int, before: int, past_span: int) -> float:
+    """The share of the own expectation that the last 90 days lack, 0 to 1 (R6); 0 where nothing is expected.
+
+    Expected is the rate of the days before, from the first to the last that held anything, over 90 days at least.
+    """
+    if before <= 0:
+        return 0.0
+    expected = before * RECENT_DAYS / max(past_span, RECENT_DAYS)
+    return min(max(1.0 - lately / expected, 0.0), 1.0)
+
+
+def narrowing(facts: History, day: int) -> float:
+    """The share of the year's categories that the last 90 days lack, 0 to 1."""
+    known = facts.categories
+    if len(known) < 2:
+        return 0.0
+    since = day - RECENT_DAYS
+    return sum(last <= since for last in known.values()) / len(known)
+
+
+def _complaints(facts: History, day: int, policy: Policy) -> tuple[float, float, float]:
+    """(open severities over 5, at most 3; the last remedy of the year was bad; was good)."""
+    grave, last = 0, None
+    day_of, since = policy.calendar.day_of, day - WINDOW_DAYS
+    for one in facts.complaints:
+        if one.status != "RESOLVED":
+            grave += one.severity
+        elif one.satisfaction is not None and day_of(one.at) > since and (last is None or one.at >= last.at):
+            last = one
+    bad = 1.0 if last is not None and last.satisfaction is not None and last.satisfaction <= 2 else 0.0
+    good = 1.0 if last is not None and last.satisfaction is not None and last.satisfaction >= 4 else 0.0
+    return min(grave / 5.0, float(_HIGH_MAX)), bad, good
+
+
+def _contacts(facts: History, day: int) -> tuple[float, float, float]:
+    """(last survey's points below 7 over 7; campaigns of the last 90 days since the last purchase, at most 3, over 3;
+    reminders declined in the last 90 days, likewise)."""
+    score, ignored, declined = None, 0, 0
+    since, bought = day - RECENT_DAYS, facts.last_purchase_at or 0
+    for touch in facts.touches:
+        if touch.kind == "SURVEY" and touch.score is not None:
+            score = touch.score
+        elif touch.day > since:
+            if touch.kind == "DECLINED":
+                declined += 1
+            elif touch.kind == "CAMPAIGN" and touch.direction == "OUT" and touch.at > bought:
+                ignored += 1
+    low = 0.0 if score is None else max(7 - score, 0) / 7
+    return low, min(ignored, _HIGH_MAX) / _HIGH_MAX, min(declined, _HIGH_MAX) / _HIGH_MAX
+
+
+def logit(found: Signals, policy: Policy) -> float:
+    """The score's logit: the intercept and each signal times its weight."""
+    weights, total = policy.weights, policy.risk.weights.intercept
+    for weight, signal in zip(weights, found, strict=True):
+        total += weight * signal
+    return total
+
+
+def score_of(total: float) -> float:
+    """1 / (1 + exp(-total)), without overflow."""
+    if total >= 0.0:
+        return 1.0 / (1.0 + exp(-total))
+    grown = exp(total)
+    return grown / (1.0 + grown)
+
+
+def numbers(code: str, facts: History, who: Rhythm, found: Signals, day: int, policy: Policy) -> tuple[float, float]:
+    """(have, usual) of the sentence that says the signal `code` (see `texts/`)."""
+    read = _NUMBERS.get(code)
+    if read is not None:
+        return read(facts, who, day, policy)
+    return getattr(found, code) * 100.0, float(RECENT_DAYS)
+
+
+def _chance(facts: History, who: Rhythm, day: int, policy: Policy) -> tuple[float, float]:
+    horizon = policy.risk.horizon_days
+    none = chances(who.x, (who.last - who.first) / _WEEK, (day - who.first) / _WEEK, horizon / _WEEK, policy.model)[1]
+    return none * 100.0, float(horizon)
+
+
+def _silent(facts: History, who: Rhythm, day: int, policy: Policy) -> tuple[float, float]:
+    return float(day - who.last), who.gap or 0.0
+
+
+def _categories(facts: History, who: Rhythm, day: int, policy: Policy) -> tuple[float, float]:
+    since = day - RECENT_DAYS
+    return float(sum(last > since for last in facts.categories.values())), float(len(facts.categories))
+
+
+def _open(facts: History, who: Rhythm, day: int, policy: Policy) -> tuple[float, float]:
+    grave = [one.severity for one in facts.complaints if one.status != "RESOLVED"]
+    return float(len(grave)), float(max(grave, default=0))
+
+
+def _satisfaction(facts: History, who: Rhythm, day: int, policy: Policy) -> tuple[float, float]:
+    rated = [one for one in facts.complaints if one.status == "RESOLVED" and one.satisfaction is not None]
+    return float(max(rated, key=lambda one: one.at).satisfaction or 0), 5.0
+
+
+def _survey(facts: History, who: Rhythm, day: int, policy: Policy) -> tuple[float, float]:
+    return float([one.score for one in facts.touches if one.kind == "SURVEY" and one.score is not None][-1]), 10.0
+
+
+def _ignored(facts: History, who: Rhythm, day: int, policy: Policy) -> tuple[float, float]:
+    since, bought = day - RECENT_DAYS, facts.last_purchase_at or 0
+    sent = [t for t in facts.touches if t.kind == "CAMPAIGN" and t.direction == "OUT" and t.at > bought]
+    return float(sum(touch.day > since for touch in sent)), float(RECENT_DAYS)
+
+
+def _declined(facts: History, who: Rhythm, day: int, policy: Policy) -> tuple[float, float]:
+    since = day - RECENT_DAYS
+    return float(sum(t.kind == "DECLINED" and t.day > since for t in facts.touches)), float(RECENT_DAYS)
+
+
+_NUMBERS: Final[dict[str, Callable[[History, Rhythm, int, Policy], tuple[float, float]]]] = {
+    "no_purchase": _chance,
+    "silence": _silent,
+    "narrowing": _categories,
+    "open_complaint": _open,
+    "bad_remedy": _satisfaction,
+    "good_remedy": _satisfaction,
+    "low_score": _survey,
+    "ignored_campaigns": _ignored,
+    "declined": _declined,
+}
