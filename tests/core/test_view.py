@@ -21,8 +21,8 @@ cost_to_serve_365d contribution_365d categories_365d referrals_365d average_orde
 last_purchase_at lifetime_value lifetime_purchases open_complaints next_review_at benefits holdout policy loyalty_layer
 clv p_alive p_no_purchase expected_purchases risk_level risk_score risk_reasons loyalty_signs value_at_stake
 network_value last_touch_at"""
-DRIFTING = set(["p_alive", "p_no_purchase", "expected_purchases", "clv", "risk_score"])
-DRIFTING |= set(["risk_reasons", "value_at_stake", "network_value"])
+DRIFTING = {"p_alive", "p_no_purchase", "expected_purchases", "clv", "risk_score"}
+DRIFTING |= {"risk_reasons", "value_at_stake", "network_value"}
 
 
 @given(policies(), st.data())
