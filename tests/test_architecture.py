@@ -20,6 +20,9 @@ FOLDERS = ("streams", "sinks", "schemas", "processors", "infra")
 MODULE_LINES_MAX = 450
 FUNCTION_LINES_MAX = 70
 
+STUDY = ("processors/fitting.py", "streams/study/")
+"""What `loyalty fit` and `loyalty evaluate` need besides: never on a worker's path."""
+
 MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
     "faust": ("streams/transport.py", "streams/app.py"),
     "mode": ("streams/transport.py", "streams/app.py"),
@@ -31,6 +34,10 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
     "prometheus_client": ("sinks/", "streams/"),
     "rich": ("streams/cli/output.py",),
     "argparse": ("streams/cli/",),
+    "numpy": STUDY,
+    "scipy": STUDY,
+    "sklearn": STUDY,
+    "matplotlib": STUDY,
 }
 """Who may import what: a module, or everything in a folder (ends with a slash)."""
 
@@ -171,6 +178,7 @@ RULES: tuple[tuple[Rule, str, str], ...] = (
     (foreign_imports, "sinks/x.py", "def late():\n    import faust.app"),
     (foreign_imports, "processors/x.py", "from redis.asyncio import Redis"),
     (foreign_imports, "streams/x.py", "import infra.localstack"),
+    (foreign_imports, "processors/x.py", "import numpy as np"),
     (topic_names, "sinks/x.py", "send('tier-changes')"),
     (topic_names, "streams/x.py", "if record.topic == 'purchases': pass"),
     (topic_names, "streams/x.py", "send(topic='told')"),
@@ -239,3 +247,10 @@ def test_the_detector_of_machines_sees() -> None:
     assert MACHINE.search("see " + "/".join(("", "home", "anna", "x")))
     assert MACHINE.search(f"from {host}")
     assert not MACHINE.search("a/work of /metrics and tmp_path / 'x'")
+
+
+def test_a_worker_loads_nothing_of_what_studies_need() -> None:
+    code = "import sys, streams.app, streams.worker, streams.partition; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    loaded = {name.partition(".")[0] for name in done.stdout.split()}
+    assert not loaded & {"numpy", "scipy", "sklearn", "matplotlib"}
