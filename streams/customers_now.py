@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from processors.customer import Customer
+from processors.outputs import Reason
 from processors.policy import Policy
 from processors.review import evaluated
 from processors.view import View, from_hash, view
@@ -22,14 +23,14 @@ from sinks.keys import Keys
 from sinks.lookup import Lookup
 from streams.policies import TopicPolicies
 from streams.settings import LoyaltyError, Settings
-from streams.texts import read_policy
+from streams.texts import read_policy, wording
 
 FIELDS: Final[tuple[str, ...]] = tuple(
     field["name"] for field in library.source(CUSTOMER_VALUE)["fields"] if field["name"] not in ("event_id", "at")
 )
 """All fields of the view, whatever this release fills in."""
 
-JSON_FIELDS: Final = frozenset({"risk_reasons", "loyalty_signs", "segments", "benefits", "open_reminders"})
+JSON_FIELDS: Final = frozenset({"risk_reasons", "loyalty_signs", "segments", "benefits", "open_reminders", "exit"})
 """Fields that are JSON in the hash and on the topic: lists and objects for whoever asks here."""
 
 
@@ -60,18 +61,18 @@ class CustomersNow:
             return None
         partition, customer = found
         clock, policy = self._at(partition, customer)
-        return whole(view(evaluated(customer, clock, policy), policy))
+        return _worded(whole(view(evaluated(customer, clock, policy), policy)), policy)
 
     def stored(self, customer_id: str) -> dict[str, Any] | None:
         """The view as its hash has it; None for an unknown id."""
         held = self._lookup.view(customer_id)
-        return None if held is None else whole(from_hash(dict(held)))
+        return None if held is None else _worded(whole(from_hash(dict(held))), self.policy())
 
     def everyone(self) -> Iterator[dict[str, Any]]:
         """The views of all customers as of the clocks, partition by partition."""
         for partition, customer in self._lookup.customers():
             clock, policy = self._at(partition, customer)
-            yield whole(view(evaluated(customer, clock, policy), policy))
+            yield _worded(whole(view(evaluated(customer, clock, policy), policy)), policy)
 
     def clock(self) -> int | None:
         """The latest clock of all partitions (ms); None before the first tick."""
@@ -117,4 +118,12 @@ def whole(held: View) -> dict[str, Any]:
     for name in JSON_FIELDS:
         if isinstance(made[name], str):
             made[name] = json.loads(made[name])
+    return made
+
+
+def _worded(made: dict[str, Any], policy: Policy) -> dict[str, Any]:
+    """Each risk reason with its sentence in the programme's language: a hash keeps the numbers alone."""
+    words = wording(policy.programme.language)
+    for reason in made["risk_reasons"] or ():
+        reason["text"] = words.risk_reason(Reason(**{name: reason[name] for name in Reason.__struct_fields__}))
     return made

@@ -52,6 +52,30 @@ def tiers(views: Iterable[Mapping[str, Any]], names: Sequence[str]) -> list[Tier
     ]
 
 
+class RiskLine(NamedTuple):
+    """One level of risk: how many customers, and what their leaving would lose (minor units)."""
+
+    level: str
+    customers: int
+    value_at_stake: int
+
+
+def risks(views: Iterable[Mapping[str, Any]], levels: Sequence[str]) -> list[RiskLine]:
+    """A line for each level, in their order."""
+    count: Counter[str] = Counter()
+    stake: Counter[str] = Counter()
+    for seen in views:
+        count[seen["risk_level"]] += 1
+        stake[seen["risk_level"]] += seen["value_at_stake"] or 0
+    return [RiskLine(level, count[level], stake[level]) for level in levels]
+
+
+def most_at_stake(views: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Those on watch or at risk of whom most is at stake: whom to call first (R4)."""
+    found = (seen for seen in views if seen["risk_level"] in ("WATCH", "AT_RISK"))
+    return nlargest(SHOWN, found, key=lambda seen: (seen["value_at_stake"] or 0, seen["customer_id"]))
+
+
 def share(part: int, whole: int) -> float | None:
     """`part` of `whole`; None where that says nothing."""
     return part / whole if whole > 0 else None

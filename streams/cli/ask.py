@@ -23,7 +23,7 @@ SHOWN: Final = 20
 
 RISK_LEVELS = ("OK", "WATCH", "AT_RISK", "LOST")
 _TIMES: Final = frozenset(
-    {"as_of", "tier_since", "first_purchase_at", "last_purchase_at", "next_review_at", "last_touch_at"}
+    {"as_of", "tier_since", "first_purchase_at", "last_purchase_at", "next_review_at", "last_touch_at", "paid_back_at"}
 )
 _MONEY: Final = frozenset(
     {"value_365d", "margin_365d", "cost_to_serve_365d", "contribution_365d", "average_order", "lifetime_value", "clv",
@@ -79,10 +79,12 @@ def run_customers(args: Namespace, settings: Settings) -> int:
             out.records(wanted)
             return OK
         count = _Counted(wanted)
-        best = nlargest(SHOWN, count, key=lambda seen: (seen["value_365d"], seen["customer_id"]))
+        ranked = "value_365d" if args.risk is None else "value_at_stake"
+        best = nlargest(SHOWN, count, key=lambda seen: (seen[ranked] or 0, seen["customer_id"]))
         out.table([_row(seen, policy.calendar) for seen in best], empty="no customers", right=_RIGHT)
         if count.number > SHOWN:
-            out.say(f"{count.number:,} customers; the {SHOWN} of most value are shown, --json lists all")
+            what = "value" if args.risk is None else "value at stake"
+            out.say(f"{count.number:,} customers; the {SHOWN} of most {what} are shown, --json lists all")
         elif best:
             out.say(f"{count.number:,} customers")
     return OK
@@ -112,7 +114,7 @@ class _Counted:
             yield one
 
 
-_RIGHT: Final = ("value 365 d", "margin", "average order", "lifetime value")
+_RIGHT: Final = ("value 365 d", "margin", "average order", "lifetime value", "at stake")
 
 
 def _row(seen: Mapping[str, Any], calendar: Calendar) -> dict[str, Any]:
@@ -128,6 +130,8 @@ def _row(seen: Mapping[str, Any], calendar: Calendar) -> dict[str, Any]:
         "every (days)": seen["usual_gap_days"],
         "last purchase": None if last is None else calendar.iso_day(calendar.day_of(last)),
         "lifetime value": money(seen["lifetime_value"], currency),
+        "risk": seen["risk_level"],
+        "at stake": money(seen["value_at_stake"], currency),
     }
 
 
@@ -148,6 +152,8 @@ def _readable(seen: Mapping[str, Any]) -> dict[str, Any]:
             continue
         if name in _TIMES:
             shown[name] = "never" if value >= _NEVER_MS else utc_iso(value)
+        elif name == "risk_reasons":
+            shown[name] = "; ".join(f"{reason['text']} ({reason['weight']:+.2f})" for reason in value)
         elif name in _MONEY:
             shown[name] = f"{money(value, seen['currency'])} {seen['currency']}"
         else:
@@ -158,17 +164,18 @@ def _readable(seen: Mapping[str, Any]) -> dict[str, Any]:
 # ---- summary
 
 
+_SUMMED: Final = ("customer_id", "tier", "value_365d", "risk_level", "value_at_stake", "risk_reasons")
+
+
 def run_summary(args: Namespace, settings: Settings) -> int:
     """What came of it."""
     out = Output.of(args)
     with CustomersNow(settings) as now:
         policy, clock = now.policy(), now.clock()
-        views = [
-            {"tier": seen["tier"], "value_365d": seen["value_365d"], "lifetime_value": seen["lifetime_value"]}
-            for seen in now.everyone()
-        ]
+        views = [{name: seen[name] for name in _SUMMED} for seen in now.everyone()]
     tiers = summary.tiers(views, [tier.name for tier in policy.tiers])
     top = summary.top_share(seen["value_365d"] for seen in views)
+    risks, first = summary.risks(views, RISK_LEVELS), summary.most_at_stake(views)
     with TopicReader(settings.kafka) as reader:
         moves = summary.moves(reader, clock)
         held, dead = summary.records(reader), summary.dead_letters(reader)
@@ -181,6 +188,8 @@ def run_summary(args: Namespace, settings: Settings) -> int:
             "value_365d": sum(seen["value_365d"] for seen in views),
             "tiers": [line._asdict() for line in tiers],
             "top_20_percent_value_share": top,
+            "risk": [line._asdict() for line in risks],
+            "most_at_stake": [{name: seen[name] for name in _SUMMED} for seen in first],
             "moves": {way: {"number": move.number, "latest": move.latest} for way, move in moves.items()},
             "records": held,
             "dead_letters": dead,
@@ -191,6 +200,7 @@ def run_summary(args: Namespace, settings: Settings) -> int:
         return OK
     _say_tiers(out, policy, clock, tiers, top)
     _say_moves(out, policy, moves)
+    _say_risks(out, policy, risks, first)
     _say_records(out, held, dead)
     return OK
 
@@ -237,6 +247,19 @@ def _say_moves(out: Output, policy: Policy, moves: Mapping[str, summary.Moves]) 
             day = calendar.iso_day(calendar.day_of(change["at"]))
             step = f"{change['from_tier']} → {change['to_tier']}"
             out.say(f"  {day}  {change['customer_id']:>6}  {step}: {change['reason']}")
+
+
+def _say_risks(out: Output, policy: Policy, risks: list[summary.RiskLine], first: list[dict[str, Any]]) -> None:
+    currency = policy.programme.currency
+    told = ", ".join(f"{line.customers:,} {line.level}" for line in risks)
+    stake = sum(line.value_at_stake for line in risks if line.level in ("WATCH", "AT_RISK"))
+    out.say(
+        f"\nRisk of leaving: {told}. At stake with those on watch and at risk: {money(stake, currency)} {currency}."
+    )
+    for seen in first:
+        reasons = [reason["text"] for reason in seen["risk_reasons"] if reason["weight"] > 0][:2]
+        stake = seen["value_at_stake"] or 0
+        out.say(f"  {seen['customer_id']:>6}  {seen['risk_level']}, {money(stake, currency)}: {'; '.join(reasons)}")
 
 
 def _say_records(out: Output, held: Mapping[str, int], dead: Mapping[str, int]) -> None:

@@ -87,7 +87,9 @@ def test_customers_as_json_are_all_with_all_fields_and_to_the_cent(programme: Pr
         assert seen["lifetime_value"] == sum(row.cents for row in rows)
         assert seen["last_purchase_at"] == max(row.day for row in rows) * DAY_MS + datasets.NOON_MS
         assert isinstance(seen["benefits"], list)
-        assert seen["clv"] is None
+        assert seen["clv"] == round(3 * seen["contribution_365d"])  # the plain formula: none was fitted
+        assert seen["clv_basis"] == "plain"
+        assert all(reason["text"] for reason in seen["risk_reasons"])
 
 
 def test_a_customer_is_the_same_alone_and_among_all_and_nothing_is_written(programme: Programme) -> None:
