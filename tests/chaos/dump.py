@@ -14,6 +14,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
+from math import exp
 from typing import Any
 
 import redis
@@ -34,12 +35,14 @@ _OWN_OF_A_RUN = ("epoch", "seq", topics.RELAY)
 
 class Dump(Struct, kw_only=True):
     """An installation at rest. By customer id: states (flattened), views (as the hash has them), due (ms, one entry a
-    partition), changes (in the order of the topic), values (last on customer-value), told (last on its topic)."""
+    partition), changes and alerts (in the order of their topics), values (last on customer-value), told (last on its
+    topic)."""
 
     states: dict[str, dict[str, Any]]
     views: dict[str, dict[str, str]]
     due: dict[str, list[int]]
     changes: dict[str, list[dict[str, Any]]]
+    alerts: dict[str, list[dict[str, Any]]]
     values: dict[str, dict[str, Any] | None]
     told: dict[str, dict[str, Any] | None]
     kpi: dict[str, int]
@@ -70,6 +73,7 @@ def dump(settings: Settings, policy: Policy) -> Dump:
         views=held.views,
         due=held.due,
         changes=changes_told(settings),
+        alerts=changes_told(settings, topics.CHURN_RISK),
         values=_last(settings.kafka, topics.CUSTOMER_VALUE),
         told=_last(settings.kafka, topics.TOLD),
         kpi=held.kpi,
@@ -98,11 +102,11 @@ def _by_partition(held: list[dict[str, Any]], what: str) -> dict[str, Any]:
     return {f"{{{p}}} {name}": value for p, one in enumerate(held) for name, value in one[what].items()}
 
 
-def changes_told(settings: Settings) -> dict[str, list[dict[str, Any]]]:
-    """By customer id, what a read_committed subscriber of `tier-changes` gets, in its order."""
+def changes_told(settings: Settings, topic: str = topics.TIER_CHANGES) -> dict[str, list[dict[str, Any]]]:
+    """By customer id, what a read_committed subscriber of an output topic gets, in its order."""
     changes: dict[str, list[dict[str, Any]]] = {}
-    for record in committed(settings.kafka, topics.TIER_CHANGES):
-        fields = codec.read(topics.TIER_CHANGES, record.value)
+    for record in committed(settings.kafka, topic):
+        fields = codec.read(topic, record.value)
         assert record.key.decode() == fields["customer_id"], f"{record}: the key is not the customer"
         changes.setdefault(fields["customer_id"], []).append(fields)
     return changes
@@ -221,6 +225,7 @@ def problems(dump: Dump) -> list[str]:
         *(f"{name} still holds {n}" for name, n in dump.unpublished.items() if n),
         *due_problems(dump),
         *change_problems(dump.changes, dump.views),
+        *alert_problems(dump.alerts, dump.views),
         *_value_problems(dump),
         *_told_problems(dump),
     ]
@@ -254,6 +259,25 @@ def change_problems(changes: Mapping[str, list[dict[str, Any]]], views: Mapping[
             yield f"customer {customer_id}: last told {told[-1]['event_id']}, but holds {held['tier']}"
 
 
+def alert_problems(alerts: Mapping[str, list[dict[str, Any]]], views: Mapping[str, Any]) -> Iterator[str]:
+    """As `change_problems`, of the levels of risk; and the reasons of each alert must add up to its score."""
+    ids = Counter(alert["event_id"] for told in alerts.values() for alert in told)
+    for event_id, times in ids.items():
+        if times > 1:
+            yield f"churn-risk: {event_id} was told {times} times"
+    for customer_id, told in alerts.items():
+        for before, after in pairwise(told):
+            if before["level"] != after["previous_level"] or before["at"] > after["at"]:
+                yield f"customer {customer_id}: {before['event_id']} is followed by {after['event_id']}: one is missing"
+        for alert in told:
+            total = sum(reason["weight"] for reason in alert["reasons"])
+            if abs(1 / (1 + exp(-total)) - alert["score"]) > 1e-9:
+                yield f"customer {customer_id}: the reasons of {alert['event_id']} do not add up to {alert['score']}"
+        held = views.get(customer_id)
+        if held is not None and held["risk_level"] != told[-1]["level"]:
+            yield f"customer {customer_id}: last told {told[-1]['event_id']}, but is {held['risk_level']}"
+
+
 def _value_problems(dump: Dump) -> Iterator[str]:
     for customer_id in dump.views.keys() | dump.values.keys():
         view, value = dump.views.get(customer_id), dump.values.get(customer_id)
@@ -280,7 +304,7 @@ def _told_problems(dump: Dump) -> Iterator[str]:
             if told is not None or kept is not None:
                 yield f"customer {customer_id}: told {told}, kept {kept and 'a state'}"
             continue
-        for name in ("tier", "tier_since", "below_since"):
+        for name in ("tier", "tier_since", "below_since", "level", "level_since", "fading", "fading_since"):
             if told[name] != kept[f"told.{name}"]:
                 yield f"customer {customer_id}: told {name} {told[name]}, keeps {kept[f'told.{name}']}"
 
@@ -296,6 +320,7 @@ def differences(want: Dump, got: Dump) -> list[str]:
         *_differing("customer-value", want.values, got.values, {"event_id"}),
         *_differing("told", want.told, got.told, {"at"}),
         *_changes_differing(want.changes, got.changes),
+        *_changes_differing(want.alerts, got.alerts),
         *_fields("due", "", want.due, got.due),
         *_fields("kpi", "", _compared(want.kpi), _compared(got.kpi)),
         *_fields("fence", "", want.fences, got.fences),
@@ -334,7 +359,7 @@ def _changes_differing(want: Mapping[str, Any], got: Mapping[str, Any]) -> Itera
         one, other = want.get(customer_id, []), got.get(customer_id, [])
         if [change["event_id"] for change in one] != [change["event_id"] for change in other]:
             told = [change["event_id"] for change in other]
-            yield f"customer {customer_id}: tier-changes {told}, undisturbed {[change['event_id'] for change in one]}"
+            yield f"customer {customer_id}: told {told}, undisturbed {[change['event_id'] for change in one]}"
             continue
         for before, after in zip(one, other, strict=True):
             yield from _fields(f"customer {customer_id}: {before['event_id']}", " ", before, after)

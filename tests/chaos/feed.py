@@ -94,7 +94,7 @@ def _inquiry(item: Item, number: int) -> bytes:
             "occurred_at": item.at,
             "kind": "INQUIRY",
             "direction": "IN",
-            "channel": "phone",
+            "channel": "store",  # costs nothing: what is at stake is told, and would follow the order of arrival
         },
     )
 

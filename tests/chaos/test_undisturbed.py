@@ -21,12 +21,16 @@ def test_two_undisturbed_runs_end_alike(fed: World, undisturbed: Dump) -> None:
 
 def test_the_comparison_sees_what_it_is_for(undisturbed: Dump) -> None:
     """A comparison that is blind would pass any run."""
-    one = next(iter(undisturbed.changes))
+    one, other = next(iter(undisturbed.changes)), next(iter(undisturbed.alerts))
 
     def told(change: str) -> list[str]:
         found = deepcopy(undisturbed)
-        exec(change, {"found": found, "one": one})
-        return [line for line in problems(found) + differences(undisturbed, found) if one in line or "outbox" in line]
+        exec(change, {"found": found, "one": one, "other": other})
+        return [
+            line
+            for line in problems(found) + differences(undisturbed, found)
+            if any(name in line for name in (one, other, "outbox"))
+        ]
 
     for change in (
         "found.states[one]['history.lifetime_value'] += 1",
@@ -40,6 +44,9 @@ def test_the_comparison_sees_what_it_is_for(undisturbed: Dump) -> None:
         "found.changes[one].append(found.changes[one][-1])",
         "found.changes[one].pop()",
         "found.changes[one][0]['value_365d'] += 1",
+        "found.alerts[other].append(found.alerts[other][-1])",
+        "found.alerts[other].pop()",
+        "found.alerts[other][0]['reasons'].pop()",
         "found.told[one]['tier'] = 'gone'",
         "found.unpublished['{0} outbox'] = 1",
     ):

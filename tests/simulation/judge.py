@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from typing import Any
 
 from msgspec.structs import replace
@@ -12,7 +13,7 @@ from processors.view import from_hash, view
 from schemas import state
 from schemas.codec import read
 from schemas.told import told_of as told_from
-from schemas.topics import COMPLAINTS, CONTACTS, CUSTOMER_VALUE, DEAD_LETTERS, PURCHASES, TIER_CHANGES, TOLD
+from schemas.topics import CHURN_RISK, COMPLAINTS, CONTACTS, CUSTOMER_VALUE, DEAD_LETTERS, PURCHASES, TIER_CHANGES, TOLD
 from tests.simulation.publisher import last_position
 from tests.simulation.shop import HORIZON
 from tests.simulation.world import World
@@ -39,10 +40,10 @@ def customers(world: World) -> dict[str, Customer]:
     return {name: state.decode(blob) for part in world.store.partitions.values() for name, blob in part.states.items()}
 
 
-def changes_of(world: World) -> dict[str, list[Change]]:
-    """What a read_committed reader of tier-changes sees: customer to (id, bytes), in order."""
+def changes_of(world: World, topic: str = TIER_CHANGES) -> dict[str, list[Change]]:
+    """What a read_committed reader of an output topic sees: customer to (id, bytes), in order."""
     told: dict[str, list[Change]] = defaultdict(list)
-    for record in world.kafka.read_committed(TIER_CHANGES):
+    for record in world.kafka.read_committed(topic):
         assert record.key is not None
         told[record.key.decode()].append((dict(record.headers)["ce_id"].decode(), record.value))
     return told
@@ -99,7 +100,12 @@ def _differ(one: Any, other: Any) -> dict[str, tuple[Any, Any]]:
 
 
 def _changes(world: World, undisturbed: World) -> None:
-    found, wanted = changes_of(world), changes_of(undisturbed)
+    for topic, chain in ((TIER_CHANGES, _chain), (CHURN_RISK, _levels)):
+        _told_once(world, undisturbed, topic, chain)
+
+
+def _told_once(world: World, undisturbed: World, topic: str, chain: Callable[..., None]) -> None:
+    found, wanted = changes_of(world, topic), changes_of(undisturbed, topic)
     states = customers(world)
     for name in found.keys() | wanted.keys():
         ids = [event_id for event_id, _ in found[name]]
@@ -107,7 +113,7 @@ def _changes(world: World, undisturbed: World) -> None:
         if name in world.shop.settled:
             assert found[name] == wanted[name], f"{name}: told {ids}, undisturbed {[i for i, _ in wanted[name]]}"
         elif name in states:
-            _chain(name, states[name], [read(TIER_CHANGES, value) for _, value in found[name]])
+            chain(name, states[name], [read(topic, value) for _, value in found[name]])
 
 
 def _chain(name: str, customer: Customer, told: list[dict[str, Any]]) -> None:
@@ -118,6 +124,16 @@ def _chain(name: str, customer: Customer, told: list[dict[str, Any]]) -> None:
         assert change["at"] >= at, f"{name}: told of {change['at']} after {at}"
         tier, at = change["to_tier"], change["at"]
     assert tier == customer.told.tier, f"{name}: last told {tier}, is in {customer.told.tier}"
+
+
+def _levels(name: str, customer: Customer, told: list[dict[str, Any]]) -> None:
+    """Each alert begins at the level at which the one before ended, and the last level is what holds."""
+    level, at = "OK", -1
+    for alert in told:
+        assert alert["previous_level"] == level, f"{name}: told to leave {alert['previous_level']}, was {level}"
+        assert alert["at"] >= at, f"{name}: told of {alert['at']} after {at}"
+        level, at = alert["level"], alert["at"]
+    assert level == customer.told.level, f"{name}: last told {level}, is {customer.told.level}"
 
 
 def _told(world: World) -> None:
