@@ -201,11 +201,15 @@ class Weights(Struct, frozen=True):
     declined: float = 0.3
     tier_falling: float = 0.2
     referrer_gone: float = 0.3
+    rare: float = 0.0
+    few_lately: float = 0.0
+    small_spend: float = 0.0
 
 
 class Risk(Struct, frozen=True):
     """`horizon_days`: leaving means no purchase within. A level is left downwards only `ease` below its threshold.
-    `fading`: the share of the own expectation that the last 90 days may lack before it is told."""
+    `fading`: the share of the own expectation that the last 90 days may lack before it is told.
+    `typical_value_365d`: what a customer buys for in a year, minor units; 0: `small_spend` says nothing."""
 
     model: Literal["mbg_nbd", "bg_nbd"] = "mbg_nbd"
     parameters: ModelParameters = ModelParameters()
@@ -214,6 +218,7 @@ class Risk(Struct, frozen=True):
     at_risk: Odds = 0.65
     ease: Odds = 0.10
     fading: Odds = 0.60
+    typical_value_365d: Amount = 0
     lost: Lost = Lost()
     weights: Weights = Weights()
 

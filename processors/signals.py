@@ -7,6 +7,7 @@ day on which a level is crossed is found by halving.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable
 from functools import lru_cache
 from math import exp, log, log1p
@@ -51,6 +52,8 @@ class Signals(NamedTuple):
     no_purchase: logit of the model's chance of no purchase within the horizon. silence: log of 1 + silence in own
     gaps. spend_trend, visit_trend: share of the own expectation that the last 90 days lack. narrowing: share of the
     year's categories not bought in the last 90 days. open_complaint: severities of open complaints over 5, at most 3.
+    rare, few_lately: log of weekly purchases over the year's, over those of the 30 days to the last; small_spend: log of
+    the policy's typical value of a year over the own. These three are below 0 for who buys more, and within -2 and 4.
     """
 
     no_purchase: float
@@ -66,6 +69,9 @@ class Signals(NamedTuple):
     declined: float = 0.0
     tier_falling: float = 0.0
     referrer_gone: float = 0.0
+    rare: float = 0.0
+    few_lately: float = 0.0
+    small_spend: float = 0.0
 
 
 def silence_driven(who: Rhythm, day: int, policy: Policy) -> tuple[float, float]:
@@ -113,7 +119,26 @@ def signals(facts: History, who: Rhythm, lately: Recent, day: int, falling: bool
         declined,
         1.0 if falling else 0.0,
         0.0,
+        _below(_WEEKS, facts.sales),
+        _below(_WEEKLY, lately_days(facts.purchase_days)),
+        _below(policy.risk.typical_value_365d, facts.value),
     )
+
+
+def _below(typical: int, own: int) -> float:
+    """Log of `typical` over `own`, within bounds; 0 where nothing is typical."""
+    return max(-2.0, min(log(typical / max(own, 1)), 4.0)) if typical > 0 else 0.0
+
+
+def lately_days(purchase_days: bytes) -> int:
+    """Purchase days in the 30 days that end with the last one: the pace at which the customer bought."""
+    days = unpack_days(purchase_days)
+    return len(days) - bisect_right(days, days[-1] - _MONTH)
+
+
+_WEEKS: Final = 52
+_WEEKLY: Final = 4
+_MONTH: Final = 30
 
 
 def lacking(lately: int, before: int, past_span: int) -> float:
@@ -231,6 +256,19 @@ def _declined(facts: History, who: Rhythm, day: int, policy: Policy) -> tuple[fl
     return float(sum(t.kind == "DECLINED" and t.day > since for t in facts.touches)), float(RECENT_DAYS)
 
 
+def _year(facts: History, who: Rhythm, day: int, policy: Policy) -> tuple[float, float]:
+    return float(facts.sales), float(_WEEKS)
+
+
+def _pace(facts: History, who: Rhythm, day: int, policy: Policy) -> tuple[float, float]:
+    return float(lately_days(facts.purchase_days)), float(_MONTH)
+
+
+def _spend(facts: History, who: Rhythm, day: int, policy: Policy) -> tuple[float, float]:
+    typical = policy.risk.typical_value_365d
+    return round(100.0 * facts.value / typical, 1) if typical else 0.0, 100.0
+
+
 _NUMBERS: Final[dict[str, Callable[[History, Rhythm, int, Policy], tuple[float, float]]]] = {
     "no_purchase": _chance,
     "silence": _silent,
@@ -241,4 +279,7 @@ _NUMBERS: Final[dict[str, Callable[[History, Rhythm, int, Policy], tuple[float, 
     "low_score": _survey,
     "ignored_campaigns": _ignored,
     "declined": _declined,
+    "rare": _year,
+    "few_lately": _pace,
+    "small_spend": _spend,
 }

@@ -20,12 +20,14 @@ DEFAULTS: dict[str, Any] = {
     "at_risk": 0.65,
     "ease": 0.10,
     "fading": 0.60,
+    "typical_value_365d": 0,
     "lost": {"gaps": 6.0, "least_days": 90, "most_days": 365},
 }
 WEIGHTS = {
     "intercept": -2.2, "no_purchase": 1.0, "silence": 0.3, "spend_trend": 0.7, "visit_trend": 0.6, "narrowing": 0.3,
     "open_complaint": 0.8, "bad_remedy": 0.9, "good_remedy": -0.4, "low_score": 0.5, "ignored_campaigns": 0.3,
     "declined": 0.3, "tier_falling": 0.2, "referrer_gone": 0.3,
+    "rare": 0.0, "few_lately": 0.0, "small_spend": 0.0,
 }  # fmt: skip
 
 
@@ -78,8 +80,16 @@ def signals(facts: Facts, now: int, today: int, falling: bool, risk: dict[str, A
         "visit_trend": lacking(visits(facts, quarter), visits(facts, before), span),
         "narrowing": narrowing(facts, year, quarter),
         "tier_falling": float(falling),
+        "rare": below(52, visits(facts, year)),
+        "few_lately": below(4, sum(day > days[-1] - 30 for day in days)),
+        "small_spend": below(int(risk["typical_value_365d"]), value(facts, year)),
     }
     return found | complaints(facts, year) | contacts(facts, year, quarter)
+
+
+def below(typical: int, own: int) -> float:
+    """How far the own number lies below a typical one, in logs."""
+    return min(max(math.log(typical / max(own, 1)), -2.0), 4.0) if typical else 0.0
 
 
 def value(facts: Facts, days: range) -> int:
