@@ -25,6 +25,7 @@ from processors.signals import (
     Signals,
     logit,
     numbers,
+    rest,
     rhythm,
     score_of,
     signals,
@@ -42,13 +43,14 @@ _FADING_DAYS: Final = 3
 
 
 class Risk(NamedTuple):
-    """who: the customer's rhythm. limit: days of silence beyond which they are lost. day: of the assessment.
-    leaves: the day on which the first of the last 90 days' facts leaves them, None if they are empty."""
+    """who: the customer's rhythm. day: of the assessment. rest: of the score's logit, what silence does not drive.
+    limit: days of silence beyond which they are lost. leaves: the day on which the first of the last 90 days' facts
+    leaves them, None if they are empty."""
 
     who: Rhythm
     day: int
     signals: Signals
-    logit: float
+    rest: float
     score: float
     limit: int
     leaves: int | None
@@ -72,9 +74,10 @@ def assess(facts: History, told: Told, day: int, policy: Policy) -> Risk | None:
         return None
     lately = recent(facts, day, RECENT_DAYS)
     found = signals(facts, who, lately, day, told.below_since is not None, policy)
-    total = logit(found, policy)
+    others = rest(found, policy)
+    total = logit(others, found.no_purchase, found.silence, policy)
     leaves = None if lately.first is None else lately.first + RECENT_DAYS
-    return Risk(who, day, found, total, score_of(total), _limit(who, policy), leaves)
+    return Risk(who, day, found, others, score_of(total), _limit(who, policy), leaves)
 
 
 def _limit(who: Rhythm, policy: Policy) -> int:
@@ -174,9 +177,7 @@ def next_day(risk: Risk, told: Told, until: int | None, policy: Policy) -> int |
 
 def _score_on(risk: Risk, day: int, policy: Policy) -> float:
     """The score on a later day on which nothing but silence has grown."""
-    no_purchase, silence = silence_driven(risk.who, day, policy)
-    found = risk.signals._replace(no_purchase=no_purchase, silence=silence)
-    return score_of(logit(found, policy))
+    return score_of(logit(risk.rest, *silence_driven(risk.who, day, policy), policy))
 
 
 # ---- what is said

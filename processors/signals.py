@@ -11,6 +11,7 @@ from bisect import bisect_right
 from collections.abc import Callable
 from functools import lru_cache
 from math import exp, log, log1p
+from operator import mul
 from typing import Final, NamedTuple
 
 from processors.history import WINDOW_DAYS, History, Recent, unpack_days
@@ -52,7 +53,7 @@ class Signals(NamedTuple):
     no_purchase: logit of the model's chance of no purchase within the horizon. silence: log of 1 + silence in own
     gaps. spend_trend, visit_trend: share of the own expectation that the last 90 days lack. narrowing: share of the
     year's categories not bought in the last 90 days. open_complaint: severities of open complaints over 5, at most 3.
-    rare, few_lately: log of weekly purchases over the year's, over those of the 30 days to the last; small_spend: log of
+    rare, few_lately: log of weekly purchases over the year's, over those of the 30 days to the last; small_spend: of
     the policy's typical value of a year over the own. These three are below 0 for who buys more, and within -2 and 4.
     """
 
@@ -192,12 +193,16 @@ def _contacts(facts: History, day: int) -> tuple[float, float, float]:
     return low, min(ignored, _HIGH_MAX) / _HIGH_MAX, min(declined, _HIGH_MAX) / _HIGH_MAX
 
 
-def logit(found: Signals, policy: Policy) -> float:
+def rest(found: Signals, policy: Policy) -> float:
+    """The part of the score's logit that silence does not drive: the intercept and each other signal's weight."""
+    others: float = sum(map(mul, policy.weights[2:], found[2:]))
+    return policy.risk.weights.intercept + others
+
+
+def logit(rest: float, no_purchase: float, silence: float, policy: Policy) -> float:
     """The score's logit: the intercept and each signal times its weight."""
-    weights, total = policy.weights, policy.risk.weights.intercept
-    for weight, signal in zip(weights, found, strict=True):
-        total += weight * signal
-    return total
+    weights = policy.weights
+    return rest + weights[0] * no_purchase + weights[1] * silence
 
 
 def score_of(total: float) -> float:
