@@ -37,6 +37,15 @@ RULES = {
         "Value, margin, cost to serve, contribution, purchases, returns, categories and referrals of the last 365 days,"
         " today's included: exact to the minor unit, for late, repeated and unordered events.",
     ),
+    "V2": (
+        "Break-even",
+        "When lifetime contribution has covered what it cost to win the customer, the day is kept: `paid_back_at`.",
+    ),
+    "V3": (
+        "Lifetime value",
+        "`clv`: expected purchases x expected margin less the cost to serve over the policy's horizon; `clv_basis` says"
+        " whether a fitted model or the plain formula gave it.",
+    ),
     "T1": ("Up at once", "The tier is the highest one all of whose conditions hold, from the moment they do."),
     "T2": (
         "Down after a grace",
@@ -49,6 +58,28 @@ RULES = {
         "The condition that decided with have and need, until when the tier is kept by itself, and what the next asks.",
     ),
     "T5": ("Benefits", "A tier's benefits are in the policy, in the customer's view and in the change event."),
+    "L1": ("Five signs", "Of loyalty: repeats, speaks up, varied, recommends, steadfast."),
+    "L2": (
+        "The layer",
+        "NONE, HABIT, PREFERENCE or LOYAL by the signs that hold; the view says which, and the one step that would"
+        " raise it.",
+    ),
+    "L3": ("Felt beside done", "What surveys say is kept beside what is done, and decides no layer."),
+    "R1": ("What purchase days let expect", "The chance of being there, and expected purchases, by a fitted model."),
+    "R2": (
+        "The score",
+        "A logistic of few named signals; each reason has its weight, and the weights add up to the score.",
+    ),
+    "R3": (
+        "Levels",
+        "OK, WATCH, AT_RISK by the score with hysteresis, LOST by silence beyond the own rhythm; at most one alert a"
+        " day.",
+    ),
+    "R4": ("What is at stake", "Alerts are ranked by what leaving would lose."),
+    "R6": ("Fading", "Who buys clearly less than they used to is told apart from who leaves."),
+    "X0": ("Exits are frozen", "What was known at the moment of LOST is kept and does not drift."),
+    "X1": ("Every exit has a reason", "The one told, else the strongest of the risk."),
+    "X2": ("Win-back", "Attempts, their cost, successes and the value won back are counted."),
     "D1": (
         "No order and no repeat matters",
         "Facts, and all figures from facts alone, are the same in any order and with repeats. What is told is the same"
@@ -161,7 +192,45 @@ def _condition_numbers(policy: Policy) -> Iterator[str]:
     yield "Conditions there are: " + ", ".join(f"`{name}`" for name in CONDITIONS)
 
 
-NUMBERS = {"V1": _value_numbers, "T1": _condition_numbers, "T2": _down_numbers, "T3": _step_numbers}
+def _worth_numbers(policy: Policy) -> Iterator[str]:
+    clv = policy.clv
+    yield f"`[clv] horizon_days` = {clv.horizon_days}, `discount_rate` = {_percent(clv.discount_rate)} a year"
+    yield "`[clv] spend`: " + ("not fitted, so the plain formula counts" if clv.spend is None else "fitted")
+
+
+def _sign_numbers(policy: Policy) -> Iterator[str]:
+    for name in policy.loyalty.__struct_fields__:
+        rule = getattr(policy.loyalty, name)
+        yield f"`[loyalty] {name}`: " + ", ".join(f"{key} {getattr(rule, key)}" for key in rule.__struct_fields__)
+
+
+def _score_numbers(policy: Policy) -> Iterator[str]:
+    weights = policy.risk.weights
+    told = (f"{name} {getattr(weights, name)}" for name in weights.__struct_fields__ if getattr(weights, name))
+    yield "`[risk.weights]` " + ", ".join(told)
+
+
+def _level_numbers(policy: Policy) -> Iterator[str]:
+    risk, lost = policy.risk, policy.risk.lost
+    yield f"`[risk]` watch {risk.watch}, at_risk {risk.at_risk}, left downwards {risk.ease} below"
+    yield f"`[risk] lost`: silent for {lost.gaps} usual gaps, {lost.least_days} to {lost.most_days} days"
+
+
+def _fading_numbers(policy: Policy) -> Iterator[str]:
+    yield f"`[risk] fading` = {policy.risk.fading}: the share of the own expectation that the last 90 days lack"
+
+
+NUMBERS = {
+    "V1": _value_numbers,
+    "V3": _worth_numbers,
+    "T1": _condition_numbers,
+    "T2": _down_numbers,
+    "T3": _step_numbers,
+    "L1": _sign_numbers,
+    "R2": _score_numbers,
+    "R3": _level_numbers,
+    "R6": _fading_numbers,
+}
 
 
 def _sentences(text: str) -> Iterator[str]:
