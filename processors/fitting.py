@@ -66,7 +66,8 @@ class Bin(NamedTuple):
 
 
 class WeightsFit(NamedTuple):
-    """errors: standard errors, the intercept's first; nan at a bound, where there is none. bins: calibration."""
+    """errors: standard errors, the intercept's first; nan where there is
+    none: at a bound, and of a signal that is always 0. bins: calibration."""
 
     intercept: float
     weights: tuple[float, ...]
@@ -297,7 +298,7 @@ def fit_weights(
 def _weight_errors(
     full: Array, residual: Array, spread: Array, ridge: float, at_bound: NDArray[np.bool_], groups: Any
 ) -> Array:
-    free = ~at_bound
+    free = ~at_bound & full.any(axis=0)
     part = full[:, free]
     hessian = part.T @ (part * spread[:, None])
     hessian[1:, 1:] += ridge * np.eye(hessian.shape[0] - 1)
@@ -308,7 +309,7 @@ def _weight_errors(
         np.add.at(scores, place, part * residual[:, None])
         cover = cover @ (scores.T @ scores) @ cover
     errors = np.full(full.shape[1], nan)
-    errors[free] = np.sqrt(np.diag(cover))
+    errors[free] = np.sqrt(np.diag(cover).clip(0.0))
     return errors
 
 

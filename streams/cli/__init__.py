@@ -47,6 +47,7 @@ TABLE: tuple[Entry, ...] = (
     Entry("subscribe", "listen", "read a topic, decoded"),
     Entry("dead-letters list", "listen", "records that could not be used, and why"),
     Entry("dead-letters retry", "listen", "send them again"),
+    Entry("fit", "fit", "fit the policy's models and weights on the history in Kafka"),
     Entry("policy check", "policy", "check a policy file; every error with its line"),
 )
 
