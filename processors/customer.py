@@ -28,6 +28,7 @@ from processors.history import (
 )
 from processors.money import AMOUNT_END, TooMuch, half_even
 from processors.policy import Policy
+from processors.word_of_mouth import claimed, named
 
 FOREVER: Final = 253_402_300_800_000
 """10000-01-01: the `next_review` of a customer whom time alone cannot change."""
@@ -133,6 +134,8 @@ def _purchase(history: History, event: Purchase, policy: Policy) -> Changes:
         changes["lifetime_margin"] = _bounded(history.lifetime_margin - margin)
         return changes
     changes = on_day(history, day, value, 1, 0, margin, 0)
+    if event.referrer_id and event.referrer_id != event.customer_id:
+        changes |= claimed(history, event.customer_id, event.referrer_id, at)
     changes["lifetime_margin"] = _bounded(history.lifetime_margin + margin)
     first, last = history.first_purchase_at, history.last_purchase_at
     changes["lifetime_value"] = lifetime
@@ -244,20 +247,12 @@ def _contact(history: History, event: Contact, policy: Policy) -> Changes:
     if event.direction == "OUT" and (history.last_touch_at is None or at > history.last_touch_at):
         changes["last_touch_at"] = at
     if event.kind == "REFERRAL" and event.referred_customer_id not in (None, event.customer_id):
-        changes["referred"] = _with_referred(history, event.referred_customer_id, event.occurred_at)
+        changes |= named(history, event.customer_id, event.referred_customer_id, at)
     return changes
 
 
 def _referral(history: History, event: Referral, policy: Policy) -> Changes:
-    return {"referred": _with_referred(history, event.referred_customer_id, event.occurred_at)}
-
-
-def _with_referred(history: History, brought: str, at: int) -> dict[str, int]:
-    """Each referred customer once, on the day it was first named."""
-    named = history.referred.get(brought)
-    if named is not None and named <= at:
-        return history.referred
-    return dict(sorted((history.referred | {brought: at}).items()))
+    return named(history, event.customer_id, event.referred_customer_id, event.occurred_at)
 
 
 def _profile(history: History, event: Profile, policy: Policy) -> Changes:

@@ -121,6 +121,29 @@ class Referral(Struct, frozen=True, kw_only=True, gc=False):
     content: int = 0
 
 
+class Claim(Struct, frozen=True, kw_only=True, gc=False):
+    """Another customer says to have brought this one; comes by `relay` from that customer's partition (W1)."""
+
+    name: ClassVar[str] = "Claim"
+    event_id: str
+    customer_id: str  # who was brought
+    occurred_at: int
+    referrer_id: str
+    content: int = 0
+
+
+class Withdrawal(Struct, frozen=True, kw_only=True, gc=False):
+    """Another claim on the one whom this customer brought is the first; comes by `relay` from that one's partition."""
+
+    name: ClassVar[str] = "Withdrawal"
+    event_id: str
+    customer_id: str  # whose claim is later
+    occurred_at: int  # of the first claim
+    referred_customer_id: str
+    referrer_id: str  # whose claim is the first
+    content: int = 0
+
+
 class Erase(Struct, frozen=True, gc=False):
     """The null on `customers`: forget this customer. Carries no time of its own."""
 
@@ -147,7 +170,7 @@ class Tick(Struct, frozen=True, kw_only=True, gc=False):
     policy: str = ""  # name@version#first 8 hex digits of the text's SHA-256; empty: unchanged
 
 
-Dated = Purchase | Complaint | Contact | Profile | Referral
+Dated = Purchase | Complaint | Contact | Profile | Referral | Claim | Withdrawal
 """Events that are folded into a customer's history under their own time."""
 
 Event = Dated | Erase | Misplaced | Tick

@@ -61,6 +61,15 @@ class Touch(Struct, frozen=True, array_like=True, gc=False):
     reason: str | None = None
 
 
+class Refused(Struct, frozen=True, array_like=True, gc=False):
+    """Somebody who does not count as brought (W1). named: ms at which first named, None: not named, as far as known.
+    at, by: the earliest claim that stands against it, and whose; by the brought one: they brought this one."""
+
+    named: int | None
+    at: int
+    by: str
+
+
 class History(Struct, frozen=True, array_like=True, gc=False):
     """The facts of one customer. `value` to `serve` are the sums over `days`: `on_day` and `within` keep them so.
 
@@ -69,7 +78,8 @@ class History(Struct, frozen=True, array_like=True, gc=False):
     SALE days, 2 bytes each, for good. referred: customer brought to the ms at which first named. not_before: events up
     to this instant were erased and stay so. coupons: the day of each SALE with a coupon, 2 bytes each, in the window.
     tried: category to its first SALE day, for good, 6 bytes each. touches: contacts in the window, sorted.
-    lifetime_margin, lifetime_serve: ever. last_touch_at: the last contact by us (ms).
+    lifetime_margin, lifetime_serve: ever. last_touch_at: the last contact by us (ms). claims: who brought this
+    customer, as (ms, referrer), the earliest first. refused: those brought who do not count, see `word_of_mouth`.
     """
 
     first_at: int | None = None
@@ -96,6 +106,8 @@ class History(Struct, frozen=True, array_like=True, gc=False):
     lifetime_margin: int = 0
     lifetime_serve: int = 0
     last_touch_at: int | None = None
+    claims: tuple[tuple[int, str], ...] = ()
+    refused: dict[str, Refused] = {}
 
 
 def id_hash(kind: str, event_id: str) -> bytes:

@@ -16,15 +16,17 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from processors.customer import Customer, Told, apply, contact_cost, newcomer
-from processors.events import Contact, Dated, Purchase, Referral
+from processors.events import Claim, Contact, Dated, Purchase, Referral, Withdrawal
 from processors.exits import count_exit
-from processors.history import content_of, id_hash
+from processors.history import History, content_of, id_hash
 from processors.money import Unbookable
 from processors.outputs import Output
 from processors.policy import Policy
+from processors.referrals import count_word_of_mouth
 from processors.review import Review, advance, review
 from processors.risk import LOST
 from processors.tier import Surroundings
+from processors.word_of_mouth import learn, told_to_losers
 
 DUE_STEPS_MAX: Final = 64
 """Reviews of one customer in one slice: bounds how long a slice can take; the rest comes with the next."""
@@ -37,7 +39,7 @@ class Telling(Struct, frozen=True, gc=False):
     """Something to tell: an output of the customer, or a fact for another customer's partition."""
 
     customer_id: str
-    output: Output | Referral
+    output: Output | Referral | Claim | Withdrawal
 
 
 class Erased(Struct, frozen=True, gc=False):
@@ -101,6 +103,9 @@ class Batch:
         policy, at = self._policy, event.occurred_at
         if type(event) is Purchase and event.currency != policy.programme.currency:
             policy.rates.convert(0, event.currency)
+        elif isinstance(event, Claim | Withdrawal):
+            self._learn(event, clock)
+            return
         before = self._get(event.customer_id)
         if before is None:
             not_before = self._not_before.get(event.customer_id, -1)
@@ -130,15 +135,49 @@ class Batch:
             self._review(folded, folded.now, f"{event.name}:{event.event_id}")
         else:
             self._keep(review(folded, at, self._around, policy))
-        self._beyond(customer, event)
+        self._beyond(customer, folded, event)
 
-    def _beyond(self, customer: Customer, event: Dated) -> None:
+    def _learn(self, event: Claim | Withdrawal, clock: int | None) -> None:
+        """What another's partition says of who brought whom (W1). A claim makes a lead of who is unknown (D8)."""
+        name, at, policy = event.customer_id, event.occurred_at, self._policy
+        before = self._get(name)
+        erased = self._not_before.get(name, -1) if before is None else before.history.not_before
+        if erased >= 0 and (at <= erased if isinstance(event, Claim) else before is None):
+            self.counts[f"erased:{event.name}"] += 1
+            return
+        customer = newcomer(name, at, policy.tiers[0].name, self._around.context, erased) if before is None else before
+        history = learn(customer.history, event)
+        if before is not None and history is customer.history:
+            self.counts[f"duplicates:{event.name}"] += 1
+            return
+        if history.referred is not customer.history.referred and clock is not None:
+            customer = self._advance(customer, clock, _CATCH_UP_MAX)  # the figure changes after what time had brought
+            history = learn(customer.history, event)
+        self._review(replace(customer, history=history), customer.now, f"{event.name}:{event.event_id}")
+        if isinstance(event, Claim):
+            self._withdraw(customer, history, event.referrer_id)
+
+    def _withdraw(self, before: Customer, after: History, referrer: str) -> None:
+        """Tell whose claims are later than the first: all of them if it is a new one, else `referrer` alone (W1)."""
+        if len(after.claims) < 2 and (not after.claims or after.claims[0][1] == referrer):
+            return
+        late = referrer if before.history.claims[:1] == after.claims[:1] else ""
+        for withdrawal in told_to_losers(before.id, after.claims, late):
+            self._outputs.append(Telling(before.id, withdrawal))
+
+    def _beyond(self, customer: Customer, folded: Customer, event: Dated) -> None:
         """What an event of `customer` means beside their own history."""
-        if type(event) is Purchase and event.referrer_id and event.kind == "SALE":
-            self._refer(event)
-        elif type(event) is Contact and event.direction == "OUT" and customer.told.level == LOST:
-            self.counts["win_back:attempts"] += 1
-            self.counts["win_back:cost"] += contact_cost(event, self._policy)
+        if type(event) is Purchase:
+            if event.referrer_id and event.kind == "SALE":
+                self._refer(event)
+                if event.referrer_id != event.customer_id:
+                    self._withdraw(customer, folded.history, event.referrer_id)
+        elif type(event) is Contact:
+            if event.direction == "OUT" and customer.told.level == LOST:
+                self.counts["win_back:attempts"] += 1
+                self.counts["win_back:cost"] += contact_cost(event, self._policy)
+            if event.kind == "REFERRAL" and event.referred_customer_id:
+                self._claim(event, event.referred_customer_id)
 
     def _take_back(self, before: Customer, told_until: int) -> None:
         """The customer as before an event for which they were advanced, and what that told."""
@@ -156,6 +195,7 @@ class Batch:
         """Tell the referrer's partition, which folds it under the same promise; oneself cannot be referred (W1)."""
         referrer = event.referrer_id
         if referrer is None or referrer == event.customer_id:
+            self.counts["referrals_refused:self"] += 1
             return
         referral = Referral(
             event_id=f"{event.customer_id}:{event.event_id}",  # an id is unique within its customer only
@@ -165,6 +205,20 @@ class Batch:
             content=event.content,
         )
         self._outputs.append(Telling(event.customer_id, referral))
+
+    def _claim(self, event: Contact, brought: str) -> None:
+        """Tell the partition of who was brought: it decides who was the first (W1)."""
+        if brought == event.customer_id:
+            self.counts["referrals_refused:self"] += 1
+            return
+        claim = Claim(
+            event_id=f"{event.customer_id}:{event.event_id}",
+            customer_id=brought,
+            occurred_at=event.occurred_at,
+            referrer_id=event.customer_id,
+            content=event.content,
+        )
+        self._outputs.append(Telling(event.customer_id, claim))
 
     def _review(self, customer: Customer, now: int, cause: str) -> None:
         seen = review(customer, now, self._around, self._policy)
@@ -223,6 +277,7 @@ class Batch:
                 told.append(customer_id)
             self._count_tiers(before, customer)
             self._count_risk(before, customer)
+            count_word_of_mouth(self.counts, before, customer)
         return Changes(dict(self._now), tuple(told), tuple(self._outputs), tuple(self._erased), dict(self.counts))
 
     def _count_tiers(self, before: Customer | None, after: Customer | None) -> None:

@@ -17,6 +17,7 @@ from processors.outputs import Reason
 from processors.policy import Policy
 from processors.risk import assess, reasons
 from processors.value import figures
+from processors.word_of_mouth import referrer_of
 from processors.worth import clv, expected_purchases_365d, payback
 
 Value = str | int | float | None
@@ -65,6 +66,7 @@ TYPES: Final[Mapping[str, type[str | int | float]]] = {
     "would_recommend": int,
     "will_buy_again": int,
     "exit": str,
+    "referrer_id": str,
 }
 """Each field and what its text in the hash is read as."""
 
@@ -110,6 +112,7 @@ def values(customer: Customer, policy: Policy, was: Values | None = None) -> Val
         else int(held_out(policy.programme.name, customer.id, policy.programme.holdout)),
         policy.label,
         *_outlook(history, told, day, policy),
+        referrer_of(history, customer.id),
     )
 
 

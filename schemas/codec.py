@@ -19,6 +19,7 @@ from msgspec.structs import asdict
 
 from processors.events import (
     Anniversary,
+    Claim,
     Complaint,
     Contact,
     Dated,
@@ -30,6 +31,7 @@ from processors.events import (
     Purchase,
     Referral,
     Tick,
+    Withdrawal,
 )
 from processors.outputs import ChurnRisk, TierChange
 from schemas import contract, framing, library, topics
@@ -60,10 +62,10 @@ Decoder = Callable[[bytes | None, bytes | None], Event]
 
 
 class Relayed(Struct, frozen=True, kw_only=True):
-    """A record of `relay` as it lies there; `Misplaced` or `Referral` is what the core gets of it."""
+    """A record of `relay` as it lies there; `Misplaced`, `Referral`, `Claim` or `Withdrawal` is what the core gets."""
 
     event_id: str
-    kind: str  # REROUTED | REFERRAL
+    kind: str  # REROUTED | REFERRAL | CLAIM | WITHDRAWAL
     customer_id: str
     occurred_at: int
     topic: str
@@ -73,6 +75,7 @@ class Relayed(Struct, frozen=True, kw_only=True):
     key: bytes | None
     record: bytes | None
     referred_customer_id: str | None
+    referrer_id: str | None = None
 
 
 _TARGETS: dict[str, dict[str, type]] = {
@@ -175,7 +178,7 @@ def _relay_reader() -> Decoder:
 
     def decode_one(value: bytes | None, key: bytes | None) -> Event:
         record = cast(Relayed, relayed(value, key))
-        return _rerouted(record) if record.kind == "REROUTED" else _referral(record)
+        return _RELAYED.get(record.kind, _unknown)(record)
 
     return decode_one
 
@@ -201,6 +204,43 @@ def _referral(record: Relayed) -> Referral:
         content=crc32(referred.encode()) & CONTENT_MASK,  # not of the body: a repeated purchase lies at another offset
     )
 
+
+def _claim(record: Relayed) -> Claim:
+    referrer = record.referrer_id
+    if referrer is None:
+        raise BadField("referrer_id", "is null: a CLAIM says who brought the customer")
+    return Claim(
+        event_id=record.event_id,
+        customer_id=record.customer_id,
+        occurred_at=record.occurred_at,
+        referrer_id=referrer,
+    )
+
+
+def _withdrawal(record: Relayed) -> Withdrawal:
+    referred, referrer = record.referred_customer_id, record.referrer_id
+    if referred is None or referrer is None:
+        name = "referrer_id" if referrer is None else "referred_customer_id"
+        raise BadField(name, "is null: a WITHDRAWAL says of whom, and whose claim was the first")
+    return Withdrawal(
+        event_id=record.event_id,
+        customer_id=record.customer_id,
+        occurred_at=record.occurred_at,
+        referred_customer_id=referred,
+        referrer_id=referrer,
+    )
+
+
+def _unknown(record: Relayed) -> Event:
+    raise BadField("kind", f"is {record.kind!r}: must be one of {', '.join(_RELAYED)} in this release")
+
+
+_RELAYED: dict[str, Callable[[Relayed], Event]] = {
+    "REROUTED": _rerouted,
+    "REFERRAL": _referral,
+    "CLAIM": _claim,
+    "WITHDRAWAL": _withdrawal,
+}
 
 _DECODERS: dict[str, Decoder] = {
     **{topic: _reader(topic) for topic in (topics.PURCHASES, topics.COMPLAINTS, topics.CONTACTS, topics.TICKS)},
@@ -246,11 +286,12 @@ def _written(topic: str, fields: dict[str, Any]) -> bytes:
 
 
 def encode_event(topic: str, event: Dated | Tick) -> bytes:
-    """An input event as a producer sends it. A Referral goes to `relay`; its origin is unknown here."""
+    """An input event as a producer sends it. What goes to `relay` is of unknown origin here."""
     fields = to_builtins(event)
     fields.pop("content", None)
     if topic == topics.RELAY:
-        fields |= {"kind": "REFERRAL", "topic": "", "partition": -1, "offset": -1, "recorded_at": fields["occurred_at"]}
+        fields |= {"kind": event.name.upper(), "topic": "", "partition": -1, "offset": -1}
+        fields["recorded_at"] = fields["occurred_at"]
     return _written(topic, fields)
 
 

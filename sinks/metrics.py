@@ -39,6 +39,8 @@ _TOPIC_OF: Final = {
     "Contact": CONTACTS,
     "Customer": CUSTOMERS,
     "Referral": RELAY,
+    "Claim": RELAY,
+    "Withdrawal": RELAY,
 }
 """The core counts by the name of the event, for it knows no topics."""
 

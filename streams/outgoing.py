@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from msgspec import Struct
 
 from processors.customer import Customer
-from processors.events import Misplaced, Referral
+from processors.events import Claim, Misplaced, Referral, Withdrawal
 from processors.outputs import ChurnRisk, TierChange
 from processors.policy import Policy
 from processors.step import Changes
@@ -44,8 +44,8 @@ class Outgoing(Struct, frozen=True):
         then what was told (of who came back after an erase, too)."""
         for told in changes.outputs:
             output = told.output
-            if isinstance(output, Referral):
-                yield self._referral(partition, output)
+            if isinstance(output, Referral | Claim | Withdrawal):
+                yield self._relayed(partition, output)
             elif isinstance(output, ChurnRisk):
                 yield self._churn_risk(partition, output, policy)
             else:
@@ -60,7 +60,7 @@ class Outgoing(Struct, frozen=True):
     def rerouted(self, partition: int, item: Placed, customer_id: str) -> Record:
         """A record that belongs to another partition, whole, with where it lay."""
         event, record, topic, recorded_at = item.event, item.record, item.topic, item.record.timestamp
-        if isinstance(event, Misplaced | Referral):
+        if isinstance(event, Misplaced | Referral | Claim | Withdrawal):
             return Record(RELAY, customer_id.encode(), record.value, (), customer_id)
         relay = {
             "event_id": getattr(event, "event_id", f"{topic}:{partition}:{record.offset}"),
@@ -80,24 +80,24 @@ class Outgoing(Struct, frozen=True):
         }
         return Record(RELAY, customer_id.encode(), writer(RELAY)(relay), (), customer_id)
 
-    def _referral(self, partition: int, referral: Referral) -> Record:
+    def _relayed(self, partition: int, event: Referral | Claim | Withdrawal) -> Record:
         relay = {
-            "event_id": referral.event_id,
-            "kind": "REFERRAL",
-            "customer_id": referral.customer_id,
-            "occurred_at": referral.occurred_at,
+            "event_id": event.event_id,
+            "kind": event.name.upper(),
+            "customer_id": event.customer_id,
+            "occurred_at": event.occurred_at,
             "topic": RELAY,
             "partition": partition,
             "offset": -1,
-            "recorded_at": referral.occurred_at,
+            "recorded_at": event.occurred_at,
             "key": None,
             "record": None,
-            "referred_customer_id": referral.referred_customer_id,
-            "referrer_id": None,
+            "referred_customer_id": None if isinstance(event, Claim) else event.referred_customer_id,
+            "referrer_id": None if isinstance(event, Referral) else event.referrer_id,
             "level": None,
             "clv": None,
         }
-        return Record(RELAY, referral.customer_id.encode(), writer(RELAY)(relay), (), referral.customer_id)
+        return Record(RELAY, event.customer_id.encode(), writer(RELAY)(relay), (), event.customer_id)
 
     def _tier_change(self, partition: int, change: TierChange, policy: Policy) -> Record:
         wording = self.wording(policy.programme.language)

@@ -12,7 +12,7 @@ from typing import Final
 from msgspec import Struct
 
 from processors.days import DAY_MS
-from processors.events import Dated, Erase, Misplaced, Purchase, Tick
+from processors.events import Claim, Dated, Erase, Misplaced, Purchase, Tick, Withdrawal
 from processors.policy import Policy
 from schemas.codec import decode
 from schemas.errors import BadRecord, Oversize
@@ -25,6 +25,8 @@ from streams.time_order import Item, KafkaRecord
 
 TOO_LATE: Final = "TooLate"
 TOO_FAR_AHEAD: Final = "TooFarAhead"
+_TIMELESS: Final = (Erase, Claim, Withdrawal)
+"""What is never too late: an erase has no time, and who brought whom keeps no ids that could be forgotten (W1)."""
 
 
 class LoopConfig(Struct, frozen=True, kw_only=True):
@@ -111,7 +113,7 @@ class Planner(Struct, frozen=True):
             plan.counts[f"rerouted:{item.topic}"] += 1
             plan.outbox.append(self.config.outgoing.rerouted(self.partition, item, name))
             return
-        if not isinstance(event, Erase) and not self._in_time(plan, item, event, recorded_at):
+        if not isinstance(event, _TIMELESS) and not self._in_time(plan, item, event, recorded_at):
             return
         plan.folds.append((event, plan.clock, item))
 

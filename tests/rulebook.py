@@ -77,6 +77,12 @@ RULES = {
     ),
     "R4": ("What is at stake", "Alerts are ranked by what leaving would lose."),
     "R6": ("Fading", "Who buys clearly less than they used to is told apart from who leaves."),
+    "W1": (
+        "One referrer each",
+        "A referred customer counts once, for the first who named them or whom they named; self-referrals, loops and"
+        " second claims are refused and counted.",
+    ),
+    "W4": ("What word of mouth brings", "Customers who came through others, leads and purchases they brought."),
     "X0": ("Exits are frozen", "What was known at the moment of LOST is kept and does not drift."),
     "X1": ("Every exit has a reason", "The one told, else the strongest of the risk."),
     "X2": ("Win-back", "Attempts, their cost, successes and the value won back are counted."),

@@ -8,7 +8,7 @@ from typing import Any
 
 from processors import tier
 from processors.customer import Customer
-from processors.events import Dated, Referral
+from processors.events import Claim, Dated, Referral, Withdrawal
 from processors.outputs import ChurnRisk, TierChange
 from processors.policy import Policy
 from processors.step import Batch, Changes
@@ -34,6 +34,7 @@ class Partition:
         self.told: list[TierChange] = []
         self.risks: list[ChurnRisk] = []
         self.referrals: list[Referral] = []
+        self.claims: list[Claim | Withdrawal] = []
         self.counts: Counter[str] = Counter()
 
     def run(self, log: Iterable[Entry]) -> Partition:
@@ -109,6 +110,8 @@ class Partition:
         for one in changes.outputs:
             if isinstance(one.output, Referral):
                 self.referrals.append(one.output)
+            elif isinstance(one.output, Claim | Withdrawal):
+                self.claims.append(one.output)
             elif isinstance(one.output, ChurnRisk):
                 self.risks.append(one.output)
             else:

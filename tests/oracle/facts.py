@@ -114,6 +114,8 @@ class Facts:
         self.returns: list[Basket] = []
         self.costs: list[Cost] = []
         self.named: dict[str, int] = {}
+        self.claims: dict[str, int] = {}
+        self.me = ""
         self.complaints: dict[str, list[tuple[int, str, str]]] = {}
         self.cases: dict[str, list[Event]] = {}
         self.touches: list[Event] = []
@@ -124,6 +126,7 @@ class Facts:
         if identity in self.seen:
             return False
         self.seen.add(identity)
+        self.me = event["customer_id"]
         self.first_at = event["occurred_at"] if self.first_at is None else min(self.first_at, event["occurred_at"])
         getattr(self, "fold_" + event["topic"])(event)
         return True
@@ -138,6 +141,9 @@ class Facts:
             categories=frozenset(line["category"] for line in lines),
         )
         (self.sales if event["kind"] == "SALE" else self.returns).append(basket)
+        referrer = event.get("referrer_id")
+        if event["kind"] == "SALE" and referrer not in (None, event["customer_id"]):
+            self.claims[referrer] = min(event["occurred_at"], self.claims.get(referrer, event["occurred_at"]))
 
     def fold_complaints(self, event: Event) -> None:
         records = self.complaints.setdefault(event["complaint_id"], [])
@@ -167,6 +173,14 @@ class Facts:
 
     def name(self, referred: str, at: int) -> None:
         self.named[referred] = min(at, self.named.get(referred, at))
+
+    def brought(self) -> list[int]:
+        """When each one brought was first named; who brought this customer before was not brought by them (W1)."""
+        return [
+            at
+            for name, at in self.named.items()
+            if name not in self.claims or (at, self.me) < (self.claims[name], name)
+        ]
 
     # -- the figures, at an instant
 
@@ -204,7 +218,7 @@ class Facts:
         return self.margin_365d(now) - self.cost_to_serve_365d(now)
 
     def referrals_365d(self, now: int) -> int:
-        return sum(self.within(dates.day(at, self.zone), now) for at in self.named.values())
+        return sum(self.within(dates.day(at, self.zone), now) for at in self.brought())
 
     def average_order(self, now: int) -> int | None:
         orders = self.purchases_365d(now)
@@ -243,7 +257,7 @@ class Facts:
         Contacts and complaints too, whatever they cost.
         """
         days = {fact.day for fact in (*self.sales, *self.returns, *self.costs)}
-        days |= {dates.day(at, self.zone) for at in self.named.values()}
+        days |= {dates.day(at, self.zone) for at in self.brought()}
         midnights = (dates.midnight(day + 365, self.zone) for day in days)
         return min((at for at in midnights if at > now), default=dates.NEVER_MS)
 

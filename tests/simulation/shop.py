@@ -246,8 +246,9 @@ class _Maker:
             self.dated(COMPLAINTS, name, at, record | {"compensation": rng.choice((0, 300))})
         elif draw < 0.95:
             record = {"kind": "CAMPAIGN", "direction": "OUT", "channel": rng.choice(("mail", "app"))}
-            if rng.random() < 0.3:
-                record |= {"kind": "REFERRAL", "referred_customer_id": rng.choice(self.names)}
+            if rng.random() < 0.3 and name not in self.shop.gone:
+                fights = sorted(self.shop.relayed) if name in self.shop.relayed else [f"a friend of {name}"]
+                record |= {"kind": "REFERRAL", "referred_customer_id": rng.choice(fights)}
             self.dated(CONTACTS, name, at, record)
         else:
             self.profile(name, at)

@@ -15,7 +15,18 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from msgspec import structs, to_builtins
 
-from processors.events import Anniversary, Erase, Line, Misplaced, Profile, Purchase, Referral, Tick
+from processors.events import (
+    Anniversary,
+    Claim,
+    Erase,
+    Line,
+    Misplaced,
+    Profile,
+    Purchase,
+    Referral,
+    Tick,
+    Withdrawal,
+)
 from processors.outputs import ChurnRisk, Reason, TierChange, ToNext
 from schemas import codec, explain, framing, library, reader, topics
 from schemas.codec import BadField, BadKey, BadRecord, BrokenAvro, ConfluentFramed, Oversize, UnknownSchema
@@ -463,6 +474,32 @@ def test_a_referral_travels_and_its_content_does_not_depend_on_where_it_came_fro
     elsewhere = codec.write(topics.RELAY, codec.read(topics.RELAY, value) | {"offset": 7, "topic": topics.PURCHASES})
     assert codec.decode(topics.RELAY, value, None) == codec.decode(topics.RELAY, elsewhere, None)
     assert structs.replace(codec.decode(topics.RELAY, value, None), content=0) == referral
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        Claim(event_id="c", customer_id="bo", occurred_at=AT, referrer_id="anna"),
+        Withdrawal(event_id="w", customer_id="cy", occurred_at=AT, referred_customer_id="bo", referrer_id="anna"),
+    ],
+)
+def test_W1_who_claims_whom_and_who_was_first_travel_whole(event: Claim | Withdrawal) -> None:
+    assert codec.decode(topics.RELAY, codec.encode_event(topics.RELAY, event), None) == event
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        ("CLAIM", "referrer_id is null"),
+        ("WITHDRAWAL", "referrer_id is null"),
+        ("STANDING", "must be one of REROUTED, REFERRAL, CLAIM, WITHDRAWAL in this release"),
+    ],
+)
+def test_W1_a_claim_without_a_referrer_or_an_unknown_kind_is_refused(kind: str, says: str) -> None:
+    referral = Referral(event_id="r", customer_id="anna", occurred_at=AT, referred_customer_id="bo")
+    record = codec.read(topics.RELAY, codec.encode_event(topics.RELAY, referral)) | {"kind": kind}
+    with pytest.raises(BadField, match=says):
+        codec.decode(topics.RELAY, codec.write(topics.RELAY, record), None)
 
 
 @pytest.mark.parametrize(
