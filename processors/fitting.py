@@ -3,8 +3,8 @@
 For `loyalty fit` and studies alone: numpy and scipy are imported here and nowhere on a worker's path.
 
 Parameters are fitted as logarithms, so that all are positive; their standard errors come from the inverse Hessian of
-the logarithms (delta method). A fit can be trusted if the optimiser ended inside the bounds, the Hessian there is
-positive definite, and there were enough customers who came back.
+the logarithms (delta method). A fit can be trusted if the optimiser ended inside the bounds, on level ground, from more
+than one start, the Hessian there is positive definite, and there were enough customers who came back.
 """
 
 from __future__ import annotations
@@ -29,6 +29,10 @@ LEAST_BACK: Final = 50
 LOOSE: Final = 0.5
 """A standard error of a logarithm above this leaves the parameter open by a factor of 2.7 either way."""
 _BOUND: Final = log(1e5)
+_LEVEL: Final = 1e-5
+"""The slope a case, by a logarithm, above which the optimiser has stopped short of the top."""
+_SAME: Final = 0.1
+"""Ends whose log likelihoods differ by less are one end: data cannot tell them apart."""
 
 
 class Fit(NamedTuple):
@@ -102,7 +106,7 @@ def fit_model(summaries: Iterable[tuple[int, float, float]], kind: str) -> Fit:
     r, alpha, a, b = (float(value) for value in np.exp(found.x))
     customers, back = int(count.sum()), int(count[x > 0].sum())
     logs = _errors_of_logs(lambda at: loss(at)[1], found.x)
-    trusted, verdict = _verdict(("r", "alpha", "a", "b"), found.x, logs, customers, back)
+    trusted, verdict = _verdict(("r", "alpha", "a", "b"), found, logs, customers, back)
     errors = logs * np.exp(found.x)
     model = Model(kind, r, alpha, a, b)
     return Fit(model, tuple(errors.tolist()), -float(found.fun), customers, back, trusted, verdict)
@@ -135,7 +139,10 @@ def _likelihood(parameters: Array, x: Array, recency: Array, age: Array, mbg: bo
 
 
 def _least(loss: Callable[[Array], tuple[float, Array]], starts: list[list[float]], scale: float) -> Any:
-    """The best end of several starts, as scipy's result; `loss` is of logarithms. scale: so many cases."""
+    """The best end of several starts, as scipy's result; `loss` is of logarithms. scale: so many cases.
+
+    Besides, `level`: the optimiser did not stop on a slope; `agree`, of `tried`: so many starts ended as high.
+    """
 
     def scaled(logs: Array) -> tuple[float, Array]:
         value, slope = loss(logs)
@@ -148,6 +155,9 @@ def _least(loss: Callable[[Array], tuple[float, Array]], starts: list[list[float
         bounds = [(-_BOUND, _BOUND)] * len(start)
         ends.append(minimize(scaled, begin, jac=True, method="L-BFGS-B", bounds=bounds, options=options))
     best = min((end for end in ends if isfinite(end.fun)), key=lambda end: float(end.fun))
+    best.level = bool(np.abs(best.jac).max() < _LEVEL)
+    best.agree = sum((float(end.fun) - float(best.fun)) * scale < _SAME for end in ends if isfinite(end.fun))
+    best.tried = len(starts)
     best.fun = float(best.fun) * scale
     return best
 
@@ -166,16 +176,20 @@ def _errors_of_logs(slope: Callable[[Array], Array], at: Array) -> Array:
     return np.asarray(np.sqrt(np.diag(np.linalg.inv(hessian))))
 
 
-def _verdict(names: Sequence[str], logs: Array, errors: Array, customers: int, back: int) -> tuple[bool, str]:
+def _verdict(names: Sequence[str], found: Any, errors: Array, customers: int, back: int) -> tuple[bool, str]:
     """(whether the fit can be trusted, a sentence that says why)."""
     if customers < LEAST_CUSTOMERS or back < LEAST_BACK:
         return False, (
             f"not to be trusted: {customers} customers, {back} of whom came back; "
             f"at least {LEAST_CUSTOMERS} and {LEAST_BACK} are needed"
         )
-    ends = [name for name, value in zip(names, logs, strict=True) if abs(value) > _BOUND - 0.1]
+    ends = [name for name, value in zip(names, found.x, strict=True) if abs(value) > _BOUND - 0.1]
     if ends:
         return False, f"not to be trusted: {', '.join(ends)} ran to the end of the range, so the data do not hold it"
+    if not found.level:
+        return False, f"not to be trusted: the optimiser stopped short of the top ({found.message})"
+    if found.agree < 2:
+        return False, f"not to be trusted: of {found.tried} starts one alone ended here, so another end may be higher"
     if not np.isfinite(errors).all():
         return False, "not to be trusted: the likelihood is flat, so that other parameters would do as well"
     loose = [name for name, error in zip(names, errors, strict=True) if error > LOOSE]
@@ -210,7 +224,7 @@ def fit_spend(spent: Iterable[tuple[int, float]]) -> SpendFit:
     found = _least(loss, [[5.0, 4.0, 0.5], [1.0, 3.0, 2.0], [20.0, 2.0, 0.1]], len(rows))
     p, q, v = (float(value) for value in np.exp(found.x))
     logs = _errors_of_logs(lambda at: loss(at)[1], found.x)
-    trusted, verdict = _verdict(("p", "q", "v"), found.x, logs, len(rows), len(rows))
+    trusted, verdict = _verdict(("p", "q", "v"), found, logs, len(rows), len(rows))
     correlation = float(np.corrcoef(n, mean)[0, 1]) if np.ptp(n) > 0 and np.ptp(mean) > 0 else 0.0
     if q <= 1.0:
         trusted, verdict = False, f"not to be trusted: q is {q:.3g}, and not above 1 there is no mean"

@@ -33,9 +33,8 @@ def section(fitted: Fitted, policy: Policy) -> str:
     elif clv.spend is not None:
         kept = (("p", clv.spend.p), ("q", clv.spend.q), ("v", clv.spend.v))
         made.append(f"spend = {{ {', '.join(f'{name} = {value!r}' for name, value in kept)} }}  # as it was")
-    m, weighed = fit.model, fitted.weighed
-    found = zip(("r", "alpha", "a", "b"), (m.r, m.alpha, m.a, m.b), fit.errors, strict=True)
-    made += ["", "[risk]", f'model = "{m.kind}"', _inline("parameters", list(found))]
+    weighed = fitted.weighed
+    made += ["", "[risk]", *_model(fitted, policy)]
     made += [f"horizon_days = {risk.horizon_days}", *_levels(weighed, policy), f"fading = {risk.fading!r}"]
     if weighed is not None:
         made.append(f"typical_value_365d = {fitted.typical_value_365d}")
@@ -43,6 +42,22 @@ def section(fitted: Fitted, policy: Policy) -> str:
         made.append(f"typical_value_365d = {risk.typical_value_365d}")
     made.append(f"lost = {{ gaps = {lost.gaps!r}, least_days = {lost.least_days}, most_days = {lost.most_days} }}")
     return "\n".join([*made, "", *_weights(weighed, policy), ""])
+
+
+def _model(fitted: Fitted, policy: Policy) -> list[str]:
+    """The fitted model, in force if it can be trusted, or if weights were fitted with it; else a comment."""
+    fit, old = fitted.model, policy.risk.parameters
+    m = fit.model
+    found = zip(("r", "alpha", "a", "b"), (m.r, m.alpha, m.a, m.b), fit.errors, strict=True)
+    line = _inline("parameters", list(found))
+    if fit.trusted or fitted.weighed is not None:
+        return [f'model = "{m.kind}"', line]
+    kept = ", ".join(f"{name} = {getattr(old, name)!r}" for name in ("r", "alpha", "a", "b"))
+    return [
+        f"# of {m.kind}, not to be trusted: {line}",
+        f'model = "{policy.risk.model}"',
+        f"parameters = {{ {kept} }}  # as they were",
+    ]
 
 
 def _inline(name: str, found: list[tuple[str, float, float]]) -> str:

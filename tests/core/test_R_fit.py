@@ -117,6 +117,17 @@ def test_a_short_history_says_what_is_missing_and_keeps_the_policys_weights(poli
         fit_history(Histories(), "bg_nbd", END, policy)
 
 
+def test_R1_a_model_that_is_not_to_be_trusted_is_written_as_a_comment_alone(policy):
+    found = Histories()
+    for number in range(300):
+        found.events[f"c{number}"] = [sale(f"c{number}", START + number % 60, 500)]
+    never = fit_history(found, "bg_nbd", END, policy)
+    assert (never.model.trusted, never.weighed) == (False, None)
+    text = section(never, policy)
+    assert load_policy(HEAD + text).model == policy.model
+    assert "# of bg_nbd, not to be trusted: parameters = { r = " in text
+
+
 def test_what_cannot_be_booked_is_counted_and_left_out(policy):
     found = Histories()
     own = [sale("a", START, 100), sale("a", START + 1, 100, currency="EUR")]

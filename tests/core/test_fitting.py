@@ -9,6 +9,7 @@ from math import isnan
 import numpy as np
 import pytest
 
+from processors import fitting
 from processors.fitting import calibration, fit_model, fit_spend, fit_weights
 from processors.lifetime import Model, log_likelihood
 from streams.datasets import cdnow_rows
@@ -86,6 +87,42 @@ def test_R1_too_few_customers_are_not_trusted():
     assert "60 customers" in fit.verdict
     with pytest.raises(ValueError, match="nothing to fit"):
         fit_model([], "mbg_nbd")
+
+
+@pytest.mark.parametrize("kind", ["bg_nbd", "mbg_nbd"])
+def test_R1_a_history_in_which_nobody_came_back_is_not_trusted_and_says_why(kind):
+    fit = fit_model([(0, 0.0, float(age)) for age in range(10, 60) for _ in range(20)], kind)
+    assert not fit.trusted
+    assert "1000 customers, 0 of whom came back" in fit.verdict
+    assert all(isnan(error) for error in fit.errors)
+
+
+def test_R1_a_search_that_stops_on_the_way_is_not_trusted(monkeypatch):
+    def hasty(*args, **kwargs):
+        return minimize(*args, **{**kwargs, "options": {"maxiter": 2}})
+
+    minimize = fitting.minimize
+    monkeypatch.setattr(fitting, "minimize", hasty)
+    fit = fit_model(drawn("mbg_nbd", 1_000), "mbg_nbd")
+    assert not fit.trusted
+    assert "stopped short" in fit.verdict
+
+
+def test_R1_an_end_that_one_start_alone_found_is_not_trusted(monkeypatch):
+    ends = []
+
+    def astray(*args, **kwargs):
+        end = minimize(*args, **kwargs)
+        end.fun += len(ends)  # each start but the first ends lower
+        ends.append(end)
+        return end
+
+    minimize = fitting.minimize
+    monkeypatch.setattr(fitting, "minimize", astray)
+    fit = fit_model(drawn("mbg_nbd", 1_000), "mbg_nbd")
+    assert len(ends) == 3
+    assert not fit.trusted
+    assert "of 3 starts one alone" in fit.verdict
 
 
 def test_R1_customers_who_never_leave_leave_the_chance_of_leaving_open():
