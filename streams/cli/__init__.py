@@ -48,6 +48,7 @@ TABLE: tuple[Entry, ...] = (
     Entry("dead-letters list", "listen", "records that could not be used, and why"),
     Entry("dead-letters retry", "listen", "send them again"),
     Entry("fit", "fit", "fit the policy's models and weights on the history in Kafka"),
+    Entry("evaluate risk", "evaluate", "test the score of leaving on history: trained on the past"),
     Entry("policy check", "policy", "check a policy file; every error with its line"),
 )
 
@@ -55,6 +56,7 @@ GROUPS: Mapping[str, str] = {
     "stack": "the local Kafka and Redis",
     "topics": "the Kafka topics",
     "dead-letters": "records that could not be used",
+    "evaluate": "how well scores do on history",
     "policy": "the policy file",
 }
 

@@ -35,8 +35,8 @@ REVIEW_DAYS: Final = 30
 REVIEWS_MAX: Final = 12
 LEAST_PURCHASE_DAYS: Final = 3
 RIDGE: Final = 1.0
-_FREE: Final = frozenset({"rare", "few_lately", "small_spend"})
-_GOOD: Final = frozenset({"good_remedy"})
+FREE: Final = frozenset({"rare", "few_lately", "small_spend"})
+GOOD: Final = frozenset({"good_remedy"})
 
 
 class Check(NamedTuple):
@@ -249,10 +249,10 @@ def _fit(cases: Sequence[Case], policy: Policy) -> WeightsFit:
     return fit_weights(
         [case.signals for case in cases],
         [case.left for case in cases],
-        [name not in _FREE and name not in _GOOD for name in names],
+        [name not in FREE and name not in GOOD for name in names],
         RIDGE,
         towards=policy.weights,
-        nonpositive=[name in _GOOD for name in names],
+        nonpositive=[name in GOOD for name in names],
         groups=[case.customer_id for case in cases],
     )
 
