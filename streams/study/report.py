@@ -36,7 +36,7 @@ view, so for the choice of signals, unlike weights and thresholds, this test is 
 that choice. Eleven further signals (irregular rhythm, short history, small baskets, coupons, slowing gaps, fewer
 categories and the like) were then judged on the reviews learned from alone, by cross-validation among customers: none
 lowered the log loss by more than 0.0003, and none was added. The policy's own weights were learned from weekly reviews
-of the same months, its thresholds set by hand.""",
+of the same months; its thresholds were set by hand, with figures of the test months in view.""",
     "cdnow": """\
 The policy is the default one, whose parameters are a grocer's: as it stands it finds nobody here. Fit first.""",
 }
