@@ -1,4 +1,4 @@
-"""R3, R5: the alerts that a policy would have told of a history, by the reviews that a worker makes, each when due."""
+"""R5: the alerts that a policy would have told of a history, by the reviews that a worker makes, each when due."""
 
 from __future__ import annotations
 
