@@ -13,7 +13,7 @@ from msgspec import Struct
 from msgspec.msgpack import encode
 from msgspec.structs import replace
 
-from processors.events import Complaint, Contact, Dated, Profile, Purchase, Referral
+from processors.events import Claim, Complaint, Contact, Dated, Profile, Purchase, Referral, Withdrawal
 from processors.history import (
     ComplaintState,
     History,
@@ -28,7 +28,7 @@ from processors.history import (
 )
 from processors.money import AMOUNT_END, TooMuch, half_even
 from processors.policy import Policy
-from processors.word_of_mouth import claimed, named
+from processors.word_of_mouth import claimed, learn, named
 
 FOREVER: Final = 253_402_300_800_000
 """10000-01-01: the `next_review` of a customer whom time alone cannot change."""
@@ -107,16 +107,34 @@ def apply(customer: Customer, event: Dated, policy: Policy, keep_from: int = 0) 
     Raises `Unbookable`: the policy has no rate for its currency, or a sum would be too large.
     """
     history = customer.history
+    fold = _FOLD.get(type(event))
+    if fold is None:
+        return _learned(customer, event)
     key = id_hash(event.name, event.event_id)
     if content_of(history.seen, key) is not None:
         return customer
     at = event.occurred_at
-    changes = _FOLD[type(event)](history, event, policy)
+    changes = fold(history, event, policy)
     changes["seen"] = with_seen(history.seen, key, at, event.content, keep_from)
     if history.first_at is None or at < history.first_at:
         changes["first_at"] = at
     folded = replace(history, **changes)
     return Customer(customer.id, folded, customer.told, customer.now, customer.next_review, customer.context)
+
+
+def _learned(customer: Customer, event: Dated) -> Customer:
+    """After what another's partition says (W1); the same again changes nothing, so no id is kept."""
+    assert isinstance(event, Claim | Withdrawal), f"no fold for {event!r}"
+    history = learn(customer.history, event)
+    return customer if history is customer.history else replace(customer, history=history)
+
+
+def forgotten(event: Dated, known: bool, not_before: int) -> bool:
+    """Whether an erase at `not_before` (ms, -1: none) bars the event (D4). A withdrawal bears the time of a claim that
+    may be older, and says something of those alone who came back since. known: there is such a customer."""
+    if isinstance(event, Withdrawal):
+        return not known and not_before >= 0
+    return event.occurred_at <= not_before
 
 
 Changes = dict[str, Any]

@@ -15,7 +15,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from processors.customer import Customer, Told, apply, contact_cost, newcomer
+from processors.customer import Customer, Told, apply, contact_cost, forgotten, newcomer
 from processors.events import Claim, Contact, Dated, Purchase, Referral, Withdrawal
 from processors.exits import count_exit
 from processors.history import History, content_of, id_hash
@@ -26,7 +26,7 @@ from processors.referrals import count_word_of_mouth
 from processors.review import Review, advance, review
 from processors.risk import LOST
 from processors.tier import Surroundings
-from processors.word_of_mouth import learn, told_to_losers
+from processors.word_of_mouth import told_to_losers
 
 DUE_STEPS_MAX: Final = 64
 """Reviews of one customer in one slice: bounds how long a slice can take; the rest comes with the next."""
@@ -142,20 +142,20 @@ class Batch:
         name, at, policy = event.customer_id, event.occurred_at, self._policy
         before = self._get(name)
         erased = self._not_before.get(name, -1) if before is None else before.history.not_before
-        if erased >= 0 and (at <= erased if isinstance(event, Claim) else before is None):
+        if forgotten(event, before is not None, erased):
             self.counts[f"erased:{event.name}"] += 1
             return
         customer = newcomer(name, at, policy.tiers[0].name, self._around.context, erased) if before is None else before
-        history = learn(customer.history, event)
-        if before is not None and history is customer.history:
+        learned = apply(customer, event, policy)
+        if before is not None and learned is customer:
             self.counts[f"duplicates:{event.name}"] += 1
             return
-        if history.referred is not customer.history.referred and clock is not None:
+        if learned.history.referred is not customer.history.referred and clock is not None:
             customer = self._advance(customer, clock, _CATCH_UP_MAX)  # the figure changes after what time had brought
-            history = learn(customer.history, event)
-        self._review(replace(customer, history=history), customer.now, f"{event.name}:{event.event_id}")
+            learned = apply(customer, event, policy)
+        self._review(learned, customer.now, f"{event.name}:{event.event_id}")
         if isinstance(event, Claim):
-            self._withdraw(customer, history, event.referrer_id)
+            self._withdraw(customer, learned.history, event.referrer_id)
 
     def _withdraw(self, before: Customer, after: History, referrer: str) -> None:
         """Tell whose claims are later than the first: all of them if it is a new one, else `referrer` alone (W1)."""

@@ -18,7 +18,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from processors.customer import Customer, Told, apply, newcomer
+from processors.customer import Customer, Told, apply, forgotten, newcomer
 from processors.events import Dated, Erase
 from processors.money import Unbookable
 from processors.step import Changes, Erased
@@ -135,7 +135,7 @@ class Recovery(PartitionLoop):
     def _folded(self, held: Customer | None, event: Dated, clock: int | None, not_before: int) -> Customer | None:
         at, policy = event.occurred_at, self._policy
         customer = newcomer(event.customer_id, at, policy.tiers[0].name, _UNSEEN, not_before) if held is None else held
-        if at <= customer.history.not_before:
+        if forgotten(event, held is not None, customer.history.not_before):
             return held
         try:
             folded = apply(customer, event, policy, 0 if clock is None else clock - self._config.horizon_ms)

@@ -83,8 +83,8 @@ class Board:
         """What fits a screen of `height` lines: those who may leave, the lost, and a note."""
         shown = [(name, held) for name, held in (("May leave", self._leaving), ("Lost", self._lost)) if held]
         room = max(1, (height - _NOTE_LINES - len(shown) * _HEAD_LINES) // _ROW_LINES)
-        lost = min(len(self._lost), max(room // 3, room - len(self._leaving)))
-        rooms = {"May leave": max(1, room - lost), "Lost": max(1, lost)}
+        lost = min(len(self._lost), max(1, room // 3, room - len(self._leaving)))
+        rooms = {"May leave": max(1, room - lost), "Lost": lost}
         parts = [self._part(name, held, rooms[name]) for name, held in shown]
         return [*parts, Part(title="", columns=(), rows=(), note=self._note())]
 
