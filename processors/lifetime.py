@@ -81,10 +81,16 @@ def expected_purchases(x: int, recency: float, age: float, horizon: float, m: Mo
 
 
 @lru_cache(maxsize=1 << 15)
+def expected_in_days(x: int, age: int, horizons: tuple[int, ...], m: Model) -> tuple[float, ...]:
+    """Expected purchase days within each horizon of a customer who has not left; age and horizons in days.
+
+    Remembered: it depends on x and age alone, which are whole, so that many customers share it.
+    """
+    return expected_of_the_living(x, age / 7, tuple(days / 7 for days in horizons), m)
+
+
 def expected_of_the_living(x: int, age: float, horizons: tuple[float, ...], m: Model) -> tuple[float, ...]:
     """Expected purchase days within each horizon (weeks) of a customer who has not left.
-
-    Remembered: it depends on x and age alone, which are whole days, so that many customers share it.
 
     Given p, the chance to leave after a purchase, and s = horizon / (alpha + age), they are
     g(p) = (1 - (1 + p s)^-(r + x)) / p; p of who is still there is Beta(a, b + x), in MBG/NBD Beta(a, b + x + 1).

@@ -17,7 +17,8 @@ import msgspec
 from processors.days import Calendar
 from processors.history import WINDOW_DAYS, History, tried_until
 from processors.policy import Policy
-from processors.signals import RECENT_DAYS, Rhythm
+from processors.signals import RECENT_DAYS
+from processors.value import Rhythm
 
 SIGNS: Final = ("repeats", "speaks_up", "varied", "recommends", "steadfast")
 _SPOKEN: Final = ("SURVEY", "INQUIRY")

@@ -22,10 +22,12 @@ from processors.tier import Surroundings
 
 
 class Review(Struct, frozen=True, gc=False):
-    """customer: as reviewed, `now` at the review, `next_review` > `now`. outputs: what is to be told, in order."""
+    """customer: as reviewed, `now` at the review, `next_review` > `now`. outputs: what is to be told, in order. risk:
+    None of who never bought."""
 
     customer: Customer
     outputs: tuple[Output, ...]
+    risk: Risk | None
 
 
 def review(customer: Customer, now: int, around: Surroundings, policy: Policy) -> Review:
@@ -54,7 +56,7 @@ def review(customer: Customer, now: int, around: Surroundings, policy: Policy) -
     outputs: tuple[Output, ...] = tier.changes(reviewed, verdict, around, policy) if verdict.steps else ()
     if transition is not None and seen is not None:
         outputs = (*outputs, risk.said(reviewed, seen, verdict.told, transition, policy))
-    return Review(reviewed, outputs)
+    return Review(reviewed, outputs, seen)
 
 
 def _risk(seen: Risk, history: History, told: Told, now: int, policy: Policy) -> risk.Verdict:

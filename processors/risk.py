@@ -16,22 +16,21 @@ from msgspec.structs import replace
 from processors.care.people import held_out
 from processors.customer import Customer, Exit, Told
 from processors.history import History, recent
-from processors.lifetime import chances
 from processors.outputs import ChurnRisk, Reason
 from processors.policy import Policy
 from processors.signals import (
     RECENT_DAYS,
-    Rhythm,
     Signals,
     logit,
     numbers,
+    prospects,
     rest,
-    rhythm,
     score_of,
     signals,
     silence_driven,
 )
-from processors.worth import expected_purchases_365d, payback, value_at_stake
+from processors.value import Rhythm, rhythm
+from processors.worth import payback, worth
 
 OK: Final = "OK"
 WATCH: Final = "WATCH"
@@ -45,10 +44,12 @@ _FADING_DAYS: Final = 3
 class Risk(NamedTuple):
     """who: the customer's rhythm. day: of the assessment. rest: of the score's logit, what silence does not drive.
     limit: days of silence beyond which they are lost. leaves: the day on which the first of the last 90 days' facts
-    leaves them, None if they are empty."""
+    leaves them, None if they are empty. alive, none: `p_alive` and `p_no_purchase`."""
 
     who: Rhythm
     day: int
+    alive: float
+    none: float
     signals: Signals
     rest: float
     score: float
@@ -73,11 +74,12 @@ def assess(facts: History, told: Told, day: int, policy: Policy) -> Risk | None:
     if who is None:
         return None
     lately = recent(facts, day, RECENT_DAYS)
-    found = signals(facts, who, lately, day, told.below_since is not None, policy)
+    alive, none = prospects(who, day, policy)
+    found = signals(facts, who, lately, day, none, told.below_since is not None, policy)
     others = rest(found, policy)
     total = logit(others, found.no_purchase, found.silence, policy)
     leaves = None if lately.first is None else lately.first + RECENT_DAYS
-    return Risk(who, day, found, others, score_of(total), _limit(who, policy), leaves)
+    return Risk(who, day, alive, none, found, others, score_of(total), _limit(who, policy), leaves)
 
 
 def _limit(who: Rhythm, policy: Policy) -> int:
@@ -177,7 +179,8 @@ def next_day(risk: Risk, told: Told, until: int | None, policy: Policy) -> int |
 
 def _score_on(risk: Risk, day: int, policy: Policy) -> float:
     """The score on a later day on which nothing but silence has grown."""
-    return score_of(logit(risk.rest, *silence_driven(risk.who, day, policy), policy))
+    none = prospects(risk.who, day, policy)[1]
+    return score_of(logit(risk.rest, *silence_driven(risk.who, day, none), policy))
 
 
 # ---- what is said
@@ -189,7 +192,7 @@ def reasons(risk: Risk, facts: History, policy: Policy, *also: Reason) -> tuple[
     for code, weight, signal in zip(Signals._fields, policy.weights, risk.signals, strict=True):
         part = weight * signal
         if part:
-            have, usual = numbers(code, facts, risk.who, risk.signals, risk.day, policy)
+            have, usual = numbers(code, facts, risk.who, risk.signals, risk.day, risk.none, policy)
             found.append(Reason(code, part, have, usual))
     found.sort(key=lambda reason: -reason.weight)
     found.append(Reason("base", policy.risk.weights.intercept, 0.0, 0.0))
@@ -198,10 +201,9 @@ def reasons(risk: Risk, facts: History, policy: Policy, *also: Reason) -> tuple[
 
 def said(customer: Customer, risk: Risk, was: Told, transition: str, policy: Policy) -> ChurnRisk:
     """The alert (R2-R4) for `customer` as reviewed; was: what was told before."""
-    facts, told, who = customer.history, customer.told, risk.who
-    alive, none = chances(
-        who.x, (who.last - who.first) / 7, (risk.day - who.first) / 7, policy.risk.horizon_days / 7, policy.model
-    )
+    facts, told = customer.history, customer.told
+    expected = worth(facts, risk.who, risk.alive, risk.day, policy)
+    assert expected.purchases is not None, "who can be lost has bought"
     return ChurnRisk(
         customer_id=customer.id,
         at=customer.now,
@@ -210,14 +212,14 @@ def said(customer: Customer, risk: Risk, was: Told, transition: str, policy: Pol
         level=told.level,
         previous_level=was.level,
         score=risk.score,
-        p_alive=alive,
-        p_no_purchase=none,
-        expected_purchases=expected_purchases_365d(who, risk.day, alive, policy),
-        value_at_stake=value_at_stake(facts, who, risk.day, policy),
+        p_alive=risk.alive,
+        p_no_purchase=risk.none,
+        expected_purchases=expected.purchases,
+        value_at_stake=expected.at_stake,
         currency=policy.programme.currency,
         tier=told.tier,
         last_purchase_at=facts.last_purchase_at,
-        usual_gap_days=who.gap,
+        usual_gap_days=risk.who.gap,
         reasons=reasons(risk, facts, policy, *_beside(risk, transition)),
         holdout=held_out(policy.programme.name, customer.id, policy.programme.holdout),
         fading=risk.signals.spend_trend,
@@ -257,7 +259,7 @@ def exit_of(facts: History, told: Told, risk: Risk, now: int, policy: Policy) ->
         reason=first.code if first.weight > 0.0 and first.code != "base" else "silence",
         tier=told.tier,
         value_365d=facts.value,
-        value_at_stake=value_at_stake(facts, risk.who, risk.day, policy),
+        value_at_stake=worth(facts, risk.who, risk.alive, risk.day, policy).at_stake,
         touches=sum(touch.direction == "OUT" for touch in facts.touches),
         open_complaints=sum(one.status != "RESOLVED" for one in facts.complaints),
         paid_back=payback(facts, told.paid_back_at) is not None,

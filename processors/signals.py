@@ -7,17 +7,15 @@ day on which a level is crossed is found by halving.
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Callable
-from functools import lru_cache
 from math import exp, log, log1p
 from operator import mul
 from typing import Final, NamedTuple
 
-from processors.history import WINDOW_DAYS, History, Recent, unpack_days
+from processors.history import WINDOW_DAYS, History, Recent
 from processors.lifetime import chances
 from processors.policy import Policy
-from processors.value import usual_gap_days
+from processors.value import PACE_DAYS, Rhythm
 
 RECENT_DAYS: Final = 90
 """What "lately" means for trends: a quarter, long enough for who buys once a month."""
@@ -25,26 +23,6 @@ RECENT_DAYS: Final = 90
 _LOGIT_MAX: Final = 8.0
 _SILENCE_MAX: Final = 3.0
 _HIGH_MAX: Final = 3
-_WEEK: Final = 7
-
-
-class Rhythm(NamedTuple):
-    """first, last: programme days of a purchase (counted as in `history`); x: purchase days after the first;
-    gap: the usual one in days, None below three purchase days."""
-
-    first: int
-    last: int
-    x: int
-    gap: float | None
-
-
-@lru_cache(maxsize=256)
-def rhythm(purchase_days: bytes) -> Rhythm | None:
-    """Of the packed purchase days; None without any. Remembered: a review and its view ask one after the other."""
-    if not purchase_days:
-        return None
-    days = unpack_days(purchase_days)
-    return Rhythm(days[0] - 1, days[-1] - 1, len(days) - 1, usual_gap_days(purchase_days))
 
 
 class Signals(NamedTuple):
@@ -75,15 +53,15 @@ class Signals(NamedTuple):
     small_spend: float = 0.0
 
 
-def silence_driven(who: Rhythm, day: int, policy: Policy) -> tuple[float, float]:
-    """(`no_purchase`, `silence`) on programme day `day`, neither falling as days pass."""
-    _, none = chances(
-        who.x,
-        (who.last - who.first) / _WEEK,
-        (day - who.first) / _WEEK,
-        policy.risk.horizon_days / _WEEK,
-        policy.model,
-    )
+def prospects(who: Rhythm, day: int, policy: Policy) -> tuple[float, float]:
+    """(`p_alive`, `p_no_purchase` within the policy's horizon) on programme day `day` (R1)."""
+    first = who.first
+    weeks = policy.risk.horizon_days / 7
+    return chances(who.x, (who.last - first) / 7, (day - first) / 7, weeks, policy.model)
+
+
+def silence_driven(who: Rhythm, day: int, none: float) -> tuple[float, float]:
+    """(`no_purchase`, `silence`) on programme day `day`, neither falling as days pass; none: `p_no_purchase` then."""
     gap = who.gap
     return _logit(none), 0.0 if gap is None else min(log1p((day - who.last) / gap), _SILENCE_MAX)
 
@@ -96,10 +74,12 @@ def _logit(chance: float) -> float:
     return max(-_LOGIT_MAX, min(log(chance / (1.0 - chance)), _LOGIT_MAX))
 
 
-def signals(facts: History, who: Rhythm, lately: Recent, day: int, falling: bool, policy: Policy) -> Signals:
-    """The signals on programme day `day` of who has bought (R2). facts: within the window ending on `day`;
-    lately: of its last `RECENT_DAYS`. falling: a tier's grace is running."""
-    no_purchase, silence = silence_driven(who, day, policy)
+def signals(
+    facts: History, who: Rhythm, lately: Recent, day: int, none: float, falling: bool, policy: Policy
+) -> Signals:
+    """The signals on programme day `day` of who has bought (R2). facts: within the window ending on `day`; lately: of
+    its last `RECENT_DAYS`. none: `p_no_purchase`. falling: a tier's grace is running."""
+    no_purchase, silence = silence_driven(who, day, none)
     spend = visits = 0.0
     if lately.past_span:
         spend = lacking(lately.value, facts.value - lately.value, lately.past_span)
@@ -121,7 +101,7 @@ def signals(facts: History, who: Rhythm, lately: Recent, day: int, falling: bool
         1.0 if falling else 0.0,
         0.0,
         _below(_WEEKS, facts.sales),
-        _below(_WEEKLY, lately_days(facts.purchase_days)),
+        _below(_WEEKLY, who.pace),
         _below(policy.risk.typical_value_365d, facts.value),
     )
 
@@ -131,15 +111,8 @@ def _below(typical: int, own: int) -> float:
     return max(-2.0, min(log(typical / max(own, 1)), 4.0)) if typical > 0 else 0.0
 
 
-def lately_days(purchase_days: bytes) -> int:
-    """Purchase days in the 30 days that end with the last one: the pace at which the customer bought."""
-    days = unpack_days(purchase_days)
-    return len(days) - bisect_right(days, days[-1] - _MONTH)
-
-
 _WEEKS: Final = 52
 _WEEKLY: Final = 4
-_MONTH: Final = 30
 
 
 def lacking(lately: int, before: int, past_span: int) -> float:
@@ -213,18 +186,16 @@ def score_of(total: float) -> float:
     return grown / (1.0 + grown)
 
 
-def numbers(code: str, facts: History, who: Rhythm, found: Signals, day: int, policy: Policy) -> tuple[float, float]:
-    """(have, usual) of the sentence that says the signal `code` (see `texts/`)."""
+def numbers(
+    code: str, facts: History, who: Rhythm, found: Signals, day: int, none: float, policy: Policy
+) -> tuple[float, float]:
+    """(have, usual) of the sentence that says the signal `code` (see `texts/`); none: `p_no_purchase`."""
     read = _NUMBERS.get(code)
     if read is not None:
         return read(facts, who, day, policy)
+    if code == "no_purchase":
+        return none * 100.0, float(policy.risk.horizon_days)
     return getattr(found, code) * 100.0, float(RECENT_DAYS)
-
-
-def _chance(facts: History, who: Rhythm, day: int, policy: Policy) -> tuple[float, float]:
-    horizon = policy.risk.horizon_days
-    none = chances(who.x, (who.last - who.first) / _WEEK, (day - who.first) / _WEEK, horizon / _WEEK, policy.model)[1]
-    return none * 100.0, float(horizon)
 
 
 def _silent(facts: History, who: Rhythm, day: int, policy: Policy) -> tuple[float, float]:
@@ -266,7 +237,7 @@ def _year(facts: History, who: Rhythm, day: int, policy: Policy) -> tuple[float,
 
 
 def _pace(facts: History, who: Rhythm, day: int, policy: Policy) -> tuple[float, float]:
-    return float(lately_days(facts.purchase_days)), float(_MONTH)
+    return float(who.pace), float(PACE_DAYS)
 
 
 def _spend(facts: History, who: Rhythm, day: int, policy: Policy) -> tuple[float, float]:
@@ -275,7 +246,6 @@ def _spend(facts: History, who: Rhythm, day: int, policy: Policy) -> tuple[float
 
 
 _NUMBERS: Final[dict[str, Callable[[History, Rhythm, int, Policy], tuple[float, float]]]] = {
-    "no_purchase": _chance,
     "silence": _silent,
     "narrowing": _categories,
     "open_complaint": _open,

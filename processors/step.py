@@ -24,7 +24,7 @@ from processors.outputs import Output
 from processors.policy import Policy
 from processors.referrals import count_word_of_mouth
 from processors.review import Review, advance, review
-from processors.risk import LOST
+from processors.risk import LOST, Risk
 from processors.tier import Surroundings
 from processors.word_of_mouth import told_to_losers
 
@@ -51,14 +51,15 @@ class Erased(Struct, frozen=True, gc=False):
 
 class Changes(Struct, frozen=True):
     """What a batch came to. customers: id to the customer after it (None: erased), only those that changed.
-    told: ids whose `told` differs from before (from a newcomer's, who is never
-    told); counts: by name."""
+    told: ids whose `told` differs from before (from a newcomer's, who is never told); counts: by name; risks: of the
+    last review of who was reviewed."""
 
     customers: dict[str, Customer | None]
     told: tuple[str, ...]
     outputs: tuple[Telling, ...]
     erased: tuple[Erased, ...]
     counts: Mapping[str, int]
+    risks: Mapping[str, Risk] = {}
 
 
 class Batch:
@@ -76,6 +77,7 @@ class Batch:
     ) -> None:
         self._before = customers
         self._now: dict[str, Customer | None] = {}
+        self._risks: dict[str, Risk] = {}
         self._not_before = dict(not_before)
         self._around, self._policy, self._horizon_ms = around, policy, horizon_ms
         self._untold = Told(policy.tiers[0].name)
@@ -182,6 +184,7 @@ class Batch:
     def _take_back(self, before: Customer, told_until: int) -> None:
         """The customer as before an event for which they were advanced, and what that told."""
         self._now[before.id] = before
+        self._risks.pop(before.id, None)
         if self._before[before.id] is before:
             del self._now[before.id]
         del self._outputs[told_until:]
@@ -235,6 +238,8 @@ class Batch:
     def _keep(self, seen: Review) -> None:
         customer = seen.customer
         self._now[customer.id] = customer
+        if seen.risk is not None:
+            self._risks[customer.id] = seen.risk
         if seen.outputs:
             self._outputs += [Telling(customer.id, output) for output in seen.outputs]
 
@@ -278,7 +283,9 @@ class Batch:
             self._count_tiers(before, customer)
             self._count_risk(before, customer)
             count_word_of_mouth(self.counts, before, customer)
-        return Changes(dict(self._now), tuple(told), tuple(self._outputs), tuple(self._erased), dict(self.counts))
+        return Changes(
+            dict(self._now), tuple(told), tuple(self._outputs), tuple(self._erased), dict(self.counts), self._risks
+        )
 
     def _count_tiers(self, before: Customer | None, after: Customer | None) -> None:
         held = None if before is None else before.told.tier

@@ -6,9 +6,11 @@ own day and counts in `returns_365d`; the sale it belongs to stays a purchase ma
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from operator import sub
-from typing import Final
+from typing import Final, NamedTuple
 
 from msgspec import Struct
 
@@ -57,6 +59,7 @@ def figures(history: History, day: int, calendar: Calendar) -> Figures:
     """The figures (V1) of the window that ends on programme day `day`; facts lie on or before it."""
     facts = within(history, day)
     value, sales, margin, serve = facts.value, facts.sales, facts.margin, facts.serve
+    who = rhythm(facts.purchase_days)
     return Figures(
         value,
         sales,
@@ -67,15 +70,38 @@ def figures(history: History, day: int, calendar: Calendar) -> Figures:
         len(facts.categories),
         _referrals(facts, day, calendar) if facts.referred else 0,
         half_even(value, sales) if sales else None,
-        usual_gap_days(facts.purchase_days),
+        None if who is None else who.gap,
     )
 
 
-def usual_gap_days(purchase_days: bytes) -> float | None:
-    """The median gap in days between distinct purchase days, over all of them; None below three."""
-    if len(purchase_days) < 6:
+PACE_DAYS: Final = 30
+"""The days up to the last purchase by which the pace is told at which somebody bought."""
+
+
+class Rhythm(NamedTuple):
+    """first, last: programme days of a purchase (counted as in `history`); x: purchase days after the first; gap: the
+    usual one in days, None below three purchase days; pace: purchase days in the `PACE_DAYS` that end with the last."""
+
+    first: int
+    last: int
+    x: int
+    gap: float | None
+    pace: int
+
+
+@lru_cache(maxsize=1 << 13)
+def rhythm(purchase_days: bytes) -> Rhythm | None:
+    """Of the packed purchase days; None without any. Remembered: reviews and views ask again for what stays."""
+    if not purchase_days:
         return None
     days = unpack_days(purchase_days)
-    gaps = sorted(map(sub, days[1:], days))
-    middle = len(gaps) // 2
-    return float(gaps[middle]) if len(gaps) % 2 else (gaps[middle - 1] + gaps[middle]) / 2
+    count, last = len(days), days[-1]
+    gap: float | None = None
+    if count >= _GAP_DAYS:
+        gaps = sorted(map(sub, days[1:], days))
+        middle = len(gaps) // 2
+        gap = float(gaps[middle]) if len(gaps) % 2 else (gaps[middle - 1] + gaps[middle]) / 2
+    return Rhythm(days[0] - 1, last - 1, count - 1, gap, count - bisect_right(days, last - PACE_DAYS))
+
+
+_GAP_DAYS: Final = 3

@@ -11,14 +11,13 @@ import msgspec
 from processors.care.people import held_out
 from processors.customer import Customer, Told
 from processors.history import History
-from processors.lifetime import chances
 from processors.loyalty import answers, layer_of, signs_json
 from processors.outputs import Reason
 from processors.policy import Policy
-from processors.risk import assess, reasons
+from processors.risk import Risk, assess, reasons
 from processors.value import figures
 from processors.word_of_mouth import referrer_of
-from processors.worth import clv, expected_purchases_365d, payback
+from processors.worth import payback, worth
 
 Value = str | int | float | None
 View = dict[str, Value]
@@ -77,9 +76,9 @@ Values = tuple[Value, ...]
 """The values of `FIELDS`."""
 
 
-def values(customer: Customer, policy: Policy, was: Values | None = None) -> Values:
+def values(customer: Customer, policy: Policy, was: Values | None = None, risk: Risk | None = None) -> Values:
     """The view of `customer` as last reviewed; amounts in minor units, times ms; None: absent from the hash, null in
-    JSON. was: the same customer's before, to spare what only another policy could change."""
+    JSON. was: the same customer's before, risk: that of the last review; both spare work and change nothing."""
     history, told, now = customer.history, customer.told, customer.now
     day = policy.calendar.day_of(now)
     figs = figures(history, day, policy.calendar)
@@ -111,39 +110,34 @@ def values(customer: Customer, policy: Policy, was: Values | None = None) -> Val
         if was is not None and was[_POLICY] == policy.label
         else int(held_out(policy.programme.name, customer.id, policy.programme.holdout)),
         policy.label,
-        *_outlook(history, told, day, policy),
+        *_outlook(history, told, day, policy, risk),
         referrer_of(history, customer.id),
     )
 
 
-def _outlook(history: History, told: Told, day: int, policy: Policy) -> Values:
+def _outlook(history: History, told: Told, day: int, policy: Policy, risk: Risk | None) -> Values:
     """The fields from `loyalty_layer` on: loyalty, worth, risk."""
-    seen = assess(history, told, day, policy)
+    seen = assess(history, told, day, policy) if risk is None else risk
     who = None if seen is None else seen.who
     layer = layer_of(history, who, day, policy)
-    worth, basis = clv(history, who, day, policy)
-    alive: float | None = None
-    none = expected = score = why = stake = fading = None
-    if seen is not None and who is not None:
-        alive, none = chances(
-            who.x, (who.last - who.first) / 7, (day - who.first) / 7, policy.risk.horizon_days / 7, policy.model
-        )
-        expected = expected_purchases_365d(who, day, alive, policy)
-        score, fading, stake = seen.score, seen.signals.spend_trend, max(worth, 0)
+    expected = worth(history, who, 0.0 if seen is None else seen.alive, day, policy)
+    score = why = stake = fading = None
+    if seen is not None:
+        score, fading, stake = seen.score, seen.signals.spend_trend, expected.at_stake
         why = _write_json([_said(one) for one in reasons(seen, history, policy)]).decode()
     return (
         layer.layer,
         signs_json(layer),
-        worth,
-        basis,
-        alive,
-        none,
-        expected,
+        expected.clv,
+        expected.basis,
+        None if seen is None else seen.alive,
+        None if seen is None else seen.none,
+        expected.purchases,
         told.level,
         score,
         why,
         stake,
-        worth,
+        expected.clv,
         history.last_touch_at,
         payback(history, told.paid_back_at),
         fading,

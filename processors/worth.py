@@ -8,45 +8,65 @@ purchase, less costs, which is the year's contribution times the years.
 
 from __future__ import annotations
 
+from functools import lru_cache
+from typing import Final, NamedTuple
+
 from processors.history import History
-from processors.lifetime import chances, expected_of_the_living, expected_spend
+from processors.lifetime import expected_in_days, expected_spend
 from processors.money import half_even
 from processors.policy import Policy
-from processors.signals import Rhythm
+from processors.value import Rhythm
 
-_YEAR: int = 365
+_YEAR: Final = 365
 
 
-def clv(facts: History, who: Rhythm | None, day: int, policy: Policy) -> tuple[int, str]:
-    """(expected contribution in minor units, how it came about: "model" or "plain") on programme day `day` (V3).
+class Worth(NamedTuple):
+    """clv: expected contribution in minor units. basis: how it came about, "model" or "plain". purchases: expected
+    purchase days in the next 365 days, None of who never bought."""
 
-    facts: within the window ending on `day`.
+    clv: int
+    basis: str
+    purchases: float | None
+
+    @property
+    def at_stake(self) -> int:
+        """The part of `clv` that leaving would lose (R4): all of it, and nothing where it is a loss."""
+        return max(self.clv, 0)
+
+
+def worth(facts: History, who: Rhythm | None, alive: float, day: int, policy: Policy) -> Worth:
+    """What is expected of the customer from programme day `day` on (R1, V3).
+
+    facts: within the window ending on `day`. alive: the chance that the customer is still there.
     """
-    horizon, spend = policy.clv.horizon_days, policy.spend
+    rules, spend = policy.clv, policy.spend
+    horizon = rules.horizon_days
     if who is None or spend is None:
-        return half_even((facts.margin - facts.serve) * horizon, _YEAR), "plain"
-    bought = who.x + 1
+        plain = half_even((facts.margin - facts.serve) * horizon, _YEAR)
+        return Worth(plain, "plain", None if who is None else alive * _living(who, day, (_YEAR,), policy)[0])
+    ends = _ends(horizon)
+    living = _living(who, day, ends, policy)
+    bought, discount = who.x + 1, 1.0 + float(rules.discount_rate)
     margin = expected_spend(bought, facts.lifetime_margin / bought, spend)
-    alive = chances(who.x, (who.last - who.first) / 7, (day - who.first) / 7, 1.0, policy.model)[0]
-    ends = (*range(_YEAR, horizon, _YEAR), horizon)
-    purchases = expected_of_the_living(who.x, (day - who.first) / 7, tuple(end / 7 for end in ends), policy.model)
-    discount, total, before, start = 1.0 + float(policy.clv.discount_rate), 0.0, 0.0, 0
-    for end, until_end in zip(ends, purchases, strict=True):
-        years = (end - start) / _YEAR
-        brought = (until_end - before) * margin - facts.serve * years
+    total, before, start = 0.0, 0.0, 0
+    for end, until_end in zip(ends, living, strict=True):
+        brought = (until_end - before) * margin - facts.serve * ((end - start) / _YEAR)
         total += brought / discount ** ((start + end) / 2 / _YEAR)
+        if end == horizon:
+            break
         before, start = until_end, end
-    return round(total * alive), "model"
+    return Worth(round(total * alive), "model", alive * living[ends.index(_YEAR)])
 
 
-def expected_purchases_365d(who: Rhythm, day: int, alive: float, policy: Policy) -> float:
-    """Expected purchase days in the next 365 days (R1). alive: the chance that the customer is still there."""
-    return alive * expected_of_the_living(who.x, (day - who.first) / 7, (_YEAR / 7,), policy.model)[0]
+@lru_cache
+def _ends(horizon: int) -> tuple[int, ...]:
+    """The days at which the horizon's years end, then the horizon's own; a year's, where it is shorter, behind it."""
+    ends = (*range(_YEAR, horizon, _YEAR), horizon)
+    return ends if horizon >= _YEAR else (*ends, _YEAR)
 
 
-def value_at_stake(facts: History, who: Rhythm, day: int, policy: Policy) -> int:
-    """The part of `clv` that leaving would lose (R4), minor units: all of it, and nothing where it is a loss."""
-    return max(clv(facts, who, day, policy)[0], 0)
+def _living(who: Rhythm, day: int, ends: tuple[int, ...], policy: Policy) -> tuple[float, ...]:
+    return expected_in_days(who.x, day - who.first, ends, policy.model)
 
 
 def paid_back(facts: History, paid_back_at: int | None, now: int) -> int | None:

@@ -26,6 +26,7 @@ from processors.customer import Customer
 from processors.events import Complaint, Contact, Erase, Purchase, Tick
 from processors.money import Unbookable, UnknownCurrency
 from processors.policy import Policy
+from processors.risk import Risk
 from processors.step import Batch, Changes
 from processors.tier import surroundings
 from processors.view import Values, values
@@ -284,7 +285,7 @@ class PartitionLoop:
         seq = fence.seq + 1
         for erased in changes.erased:
             self._written.pop(erased.customer_id, None)
-        writes = tuple(map(self._write, filter(None, changes.customers.values())))
+        writes = tuple(self._write(one, changes.risks.get(one.id)) for one in changes.customers.values() if one)
         told = config.outgoing.records(self.partition, seq, changes, self._policy)
         outbox = (*plan.outbox, *outcome.refused.outbox, *told)
         self._held = self._held[len(items) :]
@@ -310,9 +311,9 @@ class PartitionLoop:
             recorded=Counter(item.record.timestamp for item in items if not isinstance(item.event, Tick)),
         )
 
-    def _write(self, customer: Customer) -> Write:
+    def _write(self, customer: Customer, risk: Risk | None) -> Write:
         was = self._written.get(customer.id)
-        return Write(customer, values(customer, self._policy, was), was)
+        return Write(customer, values(customer, self._policy, was, risk), was)
 
     def _moved(self, items: Iterable[Item]) -> dict[str, int]:
         """Topic to next position, of the topics of `items`: behind markers and gaps where nothing more waits."""
