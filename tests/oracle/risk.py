@@ -1,6 +1,7 @@
 """How near a customer is to leaving, at an instant: the rules R2, R3 and R6 said slowly, day by day.
 
-Nothing is halved or remembered: every day ahead is looked at, every sum is added up anew.
+Nothing is halved or remembered: every day ahead is looked at, every sum is added up anew. Who is not `careful` takes it
+for granted that between the days on which facts leave nothing but silence grows: a year of tills would take an hour.
 """
 
 from __future__ import annotations
@@ -67,15 +68,10 @@ def signals(facts: Facts, now: int, today: int, falling: bool, risk: dict[str, A
     """Each signal on the day `today`, facts as known and in the window at `now`."""
     days, year = purchase_days(facts), range(today - 364, today + 1)
     quarter, before = range(today - 89, today + 1), range(today - 364, today - 89)
-    chance = no_purchase(days, today, risk)
-    odds = 8.0 if chance >= 1 else -8.0 if chance <= 0 else max(-8.0, min(8.0, math.log(chance / (1 - chance))))
-    gap = facts.usual_gap_days()
     dated = {fact.day for fact in (*facts.sales, *facts.returns, *facts.costs)}
     held = sorted(day for day in dated if day in before)
     span = max(held[-1] - held[0] + 1, 90) if held else None
     found = {
-        "no_purchase": odds,
-        "silence": 0.0 if gap is None else min(math.log(1 + (today - days[-1]) / gap), 3.0),
         "spend_trend": lacking(value(facts, quarter), value(facts, before), span),
         "visit_trend": lacking(visits(facts, quarter), visits(facts, before), span),
         "narrowing": narrowing(facts, year, quarter),
@@ -84,7 +80,22 @@ def signals(facts: Facts, now: int, today: int, falling: bool, risk: dict[str, A
         "few_lately": below(4, sum(day > days[-1] - 30 for day in days)),
         "small_spend": below(int(risk["typical_value_365d"]), value(facts, year)),
     }
-    return found | complaints(facts, year) | contacts(facts, year, quarter)
+    return (
+        found
+        | complaints(facts, year)
+        | contacts(facts, year, quarter)
+        | silence(days, facts.usual_gap_days(), today, risk)
+    )
+
+
+def silence(days: list[int], gap: float | None, today: int, risk: dict[str, Any]) -> dict[str, float]:
+    """The two signals that grow with each day without a purchase."""
+    chance = no_purchase(days, today, risk)
+    odds = 8.0 if chance >= 1 else -8.0 if chance <= 0 else max(-8.0, min(8.0, math.log(chance / (1 - chance))))
+    return {
+        "no_purchase": odds,
+        "silence": 0.0 if gap is None else min(math.log(1 + (today - days[-1]) / gap), 3.0),
+    }
 
 
 def below(typical: int, own: int) -> float:
@@ -149,10 +160,10 @@ def contacts(facts: Facts, year: range, quarter: range) -> dict[str, float]:
     }
 
 
-def score(facts: Facts, now: int, today: int, falling: bool, risk: dict[str, Any]) -> float:
+def score(found: dict[str, float], risk: dict[str, Any]) -> float:
     weights = risk["weights"]
     total = float(weights["intercept"])
-    for name, signal in signals(facts, now, today, falling, risk).items():
+    for name, signal in found.items():
         total += float(weights[name]) * signal
     return 1 / (1 + math.exp(-total))
 
@@ -168,8 +179,8 @@ def limit(facts: Facts, risk: dict[str, Any]) -> int:
 class Standing:
     """What of one customer's risk has been told."""
 
-    def __init__(self, policy: Policy) -> None:
-        self.risk = section(policy)
+    def __init__(self, policy: Policy, *, careful: bool = False) -> None:
+        self.risk, self.careful = section(policy), careful
         self.level, self.fading = "OK", False
         self.level_at: int | None = None
         self.told_at: int | None = None
@@ -184,7 +195,8 @@ class Standing:
         days = purchase_days(facts)
         if today - days[-1] > limit(facts, risk):
             return "LOST", False
-        points, ease = score(facts, now, today, falling, risk), float(risk["ease"])
+        found = signals(facts, now, today, falling, risk)
+        points, ease = score(found, risk), float(risk["ease"])
         watch, at_risk = float(risk["watch"]), float(risk["at_risk"])
         if points >= at_risk or (self.level == "AT_RISK" and points >= at_risk - ease):
             level = "AT_RISK"
@@ -193,14 +205,15 @@ class Standing:
         else:
             level = "OK"
         bound = float(risk["fading"]) - (ease if self.fading else 0.0)
-        lacks = signals(facts, now, today, falling, risk)["spend_trend"]
-        return level, len(days) >= 3 and lacks >= bound > 0
+        return level, len(days) >= 3 and found["spend_trend"] >= bound > 0
 
     def look(self, facts: Facts, now: int, falling: bool) -> None:
         """One thing a day is told at most, a level before fading."""
-        if not facts.sales or self.asked(facts, now, falling) == self.state() or self.spoke_today(facts, now):
+        if not facts.sales:
             return
         level, fading = self.asked(facts, now, falling)
+        if (level, fading) == self.state() or self.spoke_today(facts, now):
+            return
         self.told_at = now
         if level != self.level:
             self.alerts.append(Alert(now, self.name(facts, level), level))
@@ -247,9 +260,14 @@ class Standing:
         lost = days[-1] + limit(facts, self.risk) + 1
         yield max(lost, today + 1)
         threshold = {"OK": self.risk["watch"], "WATCH": self.risk["at_risk"]}.get(self.level)
-        if threshold is None or score(facts, now, today, falling, self.risk) >= float(threshold):
+        if threshold is None:
+            return
+        found = signals(facts, now, today, falling, self.risk)
+        if score(found, self.risk) >= float(threshold):
             return
         for day in range(today + 1, min([*leaving, *window, lost])):
-            if score(facts, now, day, falling, self.risk) >= float(threshold):
+            if self.careful:
+                found = signals(facts, now, day, falling, self.risk)
+            if score(found | silence(days, gap, day, self.risk), self.risk) >= float(threshold):
                 yield day
                 return

@@ -57,7 +57,7 @@ class Life:
         self.below_since: int | None = None
         self.shares: dict[str, int] = {}
         self.changes: list[Change] = []
-        self.standing = Standing(policy)
+        self.standing = Standing(policy, careful=careful)
 
     def take(self, event: Event) -> None:
         """The next of the log: first all that happens by time alone before it, then the event, then one look.
@@ -91,13 +91,16 @@ class Life:
             self.pass_time(clock)
 
     def pass_time(self, last: int) -> None:
-        """Look at each instant behind the last look, up to and with `last`, at which time alone can change anything."""
+        """Look at each instant behind the last look, up to and with `last`, at which time alone can change anything: at
+        the risk of leaving in between only if careful."""
         while (at := self.next_instant()) <= last:
             if at >= self.due:
                 self.review(at)
                 continue
             before = (self.tier, self.below_since, self.standing.state())
-            self.look(at)
+            self.look_at_tier(at)
+            if self.careful:
+                self.standing.look(self.facts, at, self.below_since is not None)
             now = (self.tier, self.below_since, self.standing.state())
             assert before == now, f"a change at {at}, which was not due: {before} to {now}"
             if self.careful:
