@@ -13,7 +13,7 @@ from msgspec import Struct
 from msgspec.msgpack import encode
 from msgspec.structs import replace
 
-from processors.events import Claim, Complaint, Contact, Dated, Profile, Purchase, Referral, Withdrawal
+from processors.events import Claim, Complaint, Contact, Dated, Profile, Purchase, Referral, Standing, Withdrawal
 from processors.history import (
     ComplaintState,
     History,
@@ -124,14 +124,17 @@ def apply(customer: Customer, event: Dated, policy: Policy, keep_from: int = 0) 
 
 def _learned(customer: Customer, event: Dated) -> Customer:
     """After what another's partition says (W1); the same again changes nothing, so no id is kept."""
-    assert isinstance(event, Claim | Withdrawal), f"no fold for {event!r}"
+    assert isinstance(event, Claim | Withdrawal | Standing), f"no fold for {event!r}"
     history = learn(customer.history, event)
     return customer if history is customer.history else replace(customer, history=history)
 
 
 def forgotten(event: Dated, known: bool, not_before: int) -> bool:
     """Whether an erase at `not_before` (ms, -1: none) bars the event (D4). A withdrawal bears the time of a claim that
-    may be older, and says something of those alone who came back since. known: there is such a customer."""
+    may be older, and says something of those alone who came back since; how another stands makes nobody known.
+    known: there is such a customer."""
+    if isinstance(event, Standing):
+        return not known
     if isinstance(event, Withdrawal):
         return not known and not_before >= 0
     return event.occurred_at <= not_before

@@ -144,6 +144,26 @@ class Withdrawal(Struct, frozen=True, kw_only=True, gc=False):
     content: int = 0
 
 
+class Standing(Struct, frozen=True, kw_only=True, gc=False):
+    """How somebody stands who brought this customer, or whom this customer brought (W2, W3): one of the two ids is
+    there, and says which. Comes by `relay` from that one's partition, each time anew."""
+
+    name: ClassVar[str] = "Standing"
+    event_id: str
+    customer_id: str  # who is to know
+    occurred_at: int  # of the review at which it was so
+    level: str  # OK | UNHAPPY | LOST
+    clv: int  # expected contribution, minor units
+    referred_customer_id: str | None = None
+    referrer_id: str | None = None
+    content: int = 0
+
+    @property
+    def other(self) -> str:
+        """Whose standing it is."""
+        return self.referrer_id or self.referred_customer_id or ""
+
+
 class Erase(Struct, frozen=True, gc=False):
     """The null on `customers`: forget this customer. Carries no time of its own."""
 
@@ -170,7 +190,7 @@ class Tick(Struct, frozen=True, kw_only=True, gc=False):
     policy: str = ""  # name@version#first 8 hex digits of the text's SHA-256; empty: unchanged
 
 
-Dated = Purchase | Complaint | Contact | Profile | Referral | Claim | Withdrawal
+Dated = Purchase | Complaint | Contact | Profile | Referral | Claim | Withdrawal | Standing
 """Events that are folded into a customer's history under their own time."""
 
 Event = Dated | Erase | Misplaced | Tick

@@ -70,6 +70,14 @@ class Refused(Struct, frozen=True, array_like=True, gc=False):
     by: str
 
 
+class Kin(Struct, frozen=True, array_like=True, gc=False):
+    """How another stood at `at` (ms) who brought this customer or was brought by them (W2, W3). clv: minor units."""
+
+    at: int
+    level: str
+    clv: int
+
+
 class History(Struct, frozen=True, array_like=True, gc=False):
     """The facts of one customer. `value` to `serve` are the sums over `days`: `on_day` and `within` keep them so.
 
@@ -79,7 +87,8 @@ class History(Struct, frozen=True, array_like=True, gc=False):
     to this instant were erased and stay so. coupons: the day of each SALE with a coupon, 2 bytes each, in the window.
     tried: category to its first SALE day, for good, 6 bytes each. touches: contacts in the window, sorted.
     lifetime_margin, lifetime_serve: ever. last_touch_at: the last contact by us (ms). claims: who brought this
-    customer, as (ms, referrer), the earliest first. refused: those brought who do not count, see `word_of_mouth`.
+    customer, as (ms, referrer), the earliest first. refused: those brought who do not count, see `word_of_mouth`. kin:
+    how those stand who brought, or were brought.
     """
 
     first_at: int | None = None
@@ -108,6 +117,7 @@ class History(Struct, frozen=True, array_like=True, gc=False):
     last_touch_at: int | None = None
     claims: tuple[tuple[int, str], ...] = ()
     refused: dict[str, Refused] = {}
+    kin: dict[str, Kin] = {}
 
 
 def id_hash(kind: str, event_id: str) -> bytes:

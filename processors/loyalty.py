@@ -17,12 +17,11 @@ import msgspec
 from processors.days import Calendar
 from processors.history import WINDOW_DAYS, History, tried_until
 from processors.policy import Policy
-from processors.signals import RECENT_DAYS
+from processors.signals import GRAVE, RECENT_DAYS
 from processors.value import Rhythm
 
 SIGNS: Final = ("repeats", "speaks_up", "varied", "recommends", "steadfast")
 _SPOKEN: Final = ("SURVEY", "INQUIRY")
-_GRAVE: Final = 4
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -47,7 +46,7 @@ def layer_of(facts: History, who: Rhythm | None, day: int, policy: Policy) -> La
     signs = tuple(have >= need for have, need in measured)
     silent = _silent_for_too_long(who, day, policy)
     signs = (signs[0] and not silent, *signs[1:])
-    grave = any(one.status != "RESOLVED" and one.severity >= _GRAVE for one in facts.complaints)
+    grave = any(one.status != "RESOLVED" and one.severity >= GRAVE for one in facts.complaints)
     more = sum(signs[1:])
     if not signs[0]:
         return Layer("NONE", signs, Step("repeats", *measured[0]))

@@ -40,7 +40,7 @@ def review(customer: Customer, now: int, around: Surroundings, policy: Policy) -
     told = verdict.told
     leaving = first_leaving_day(history, calendar, day)
     until = None if leaving is None else leaving + WINDOW_DAYS
-    seen = risk.assess(history, told, day, policy)
+    seen = risk.assess(customer.id, history, told, day, policy)
     transition, waits = None, False
     if seen is not None:
         told, transition, waits = _risk(seen, history, told, now, policy)

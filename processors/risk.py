@@ -30,6 +30,7 @@ from processors.signals import (
     silence_driven,
 )
 from processors.value import Rhythm, rhythm
+from processors.word_of_mouth import referrer_of
 from processors.worth import payback, worth
 
 OK: Final = "OK"
@@ -65,7 +66,7 @@ class Risk(NamedTuple):
         return self.silent > self.limit
 
 
-def assess(facts: History, told: Told, day: int, policy: Policy) -> Risk | None:
+def assess(customer_id: str, facts: History, told: Told, day: int, policy: Policy) -> Risk | None:
     """The risk on programme day `day`; None of who never bought: there is nobody to lose.
 
     facts: within the window ending on `day`.
@@ -75,11 +76,19 @@ def assess(facts: History, told: Told, day: int, policy: Policy) -> Risk | None:
         return None
     lately = recent(facts, day, RECENT_DAYS)
     alive, none = prospects(who, day, policy)
-    found = signals(facts, who, lately, day, none, told.below_since is not None, policy)
+    falling, gone = told.below_since is not None, bool(facts.kin) and _referrer_gone(facts, customer_id)
+    found = signals(facts, who, lately, day, none, policy, falling=falling, gone=gone)
     others = rest(found, policy)
     total = logit(others, found.no_purchase, found.silence, policy)
     leaves = None if lately.first is None else lately.first + RECENT_DAYS
     return Risk(who, day, alive, none, found, others, score_of(total), _limit(who, policy), leaves)
+
+
+def _referrer_gone(facts: History, customer_id: str) -> bool:
+    """Whether whoever brought the customer is lost or not content, as far as known (W3)."""
+    referrer = referrer_of(facts, customer_id)
+    known = None if referrer is None else facts.kin.get(referrer)
+    return known is not None and known.level != OK
 
 
 def _limit(who: Rhythm, policy: Policy) -> int:

@@ -75,10 +75,19 @@ def _logit(chance: float) -> float:
 
 
 def signals(
-    facts: History, who: Rhythm, lately: Recent, day: int, none: float, falling: bool, policy: Policy
+    facts: History,
+    who: Rhythm,
+    lately: Recent,
+    day: int,
+    none: float,
+    policy: Policy,
+    *,
+    falling: bool = False,
+    gone: bool = False,
 ) -> Signals:
     """The signals on programme day `day` of who has bought (R2). facts: within the window ending on `day`; lately: of
-    its last `RECENT_DAYS`. none: `p_no_purchase`. falling: a tier's grace is running."""
+    its last `RECENT_DAYS`. none: `p_no_purchase`. falling: a tier's grace is running. gone: who brought them is lost or
+    not content (W3)."""
     no_purchase, silence = silence_driven(who, day, none)
     spend = visits = 0.0
     if lately.past_span:
@@ -99,7 +108,7 @@ def signals(
         ignored,
         declined,
         1.0 if falling else 0.0,
-        0.0,
+        1.0 if gone else 0.0,
         _below(_WEEKS, facts.sales),
         _below(_WEEKLY, who.pace),
         _below(policy.risk.typical_value_365d, facts.value),
@@ -164,6 +173,19 @@ def _contacts(facts: History, day: int) -> tuple[float, float, float]:
                 ignored += 1
     low = 0.0 if score is None else max(7 - score, 0) / 7
     return low, min(ignored, _HIGH_MAX) / _HIGH_MAX, min(declined, _HIGH_MAX) / _HIGH_MAX
+
+
+GRAVE: Final = 4
+"""The severity from which an open complaint stands for itself."""
+
+
+def unhappy(facts: History, day: int, policy: Policy) -> bool:
+    """Whether the customer has told us that they are not content (W3): an open complaint of severity `GRAVE` or more,
+    a bad last remedy, or a last survey below 7."""
+    if any(one.status != "RESOLVED" and one.severity >= GRAVE for one in facts.complaints):
+        return True
+    bad = facts.complaints and _complaints(facts, day, policy)[1]
+    return bool(bad or (facts.touches and _contacts(facts, day)[0]))
 
 
 def rest(found: Signals, policy: Policy) -> float:

@@ -16,9 +16,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from processors.customer import Customer, Told, apply, contact_cost, forgotten, newcomer
-from processors.events import Claim, Contact, Dated, Purchase, Referral, Withdrawal
+from processors.events import Claim, Contact, Dated, Purchase, Referral, Standing, Withdrawal
 from processors.exits import count_exit
 from processors.history import History, content_of, id_hash
+from processors.kin import news
 from processors.money import Unbookable
 from processors.outputs import Output
 from processors.policy import Policy
@@ -39,7 +40,7 @@ class Telling(Struct, frozen=True, gc=False):
     """Something to tell: an output of the customer, or a fact for another customer's partition."""
 
     customer_id: str
-    output: Output | Referral | Claim | Withdrawal
+    output: Output | Referral | Claim | Withdrawal | Standing
 
 
 class Erased(Struct, frozen=True, gc=False):
@@ -105,7 +106,7 @@ class Batch:
         policy, at = self._policy, event.occurred_at
         if type(event) is Purchase and event.currency != policy.programme.currency:
             policy.rates.convert(0, event.currency)
-        elif isinstance(event, Claim | Withdrawal):
+        elif isinstance(event, Claim | Withdrawal | Standing):
             self._learn(event, clock)
             return
         before = self._get(event.customer_id)
@@ -139,8 +140,9 @@ class Batch:
             self._keep(review(folded, at, self._around, policy))
         self._beyond(customer, folded, event)
 
-    def _learn(self, event: Claim | Withdrawal, clock: int | None) -> None:
-        """What another's partition says of who brought whom (W1). A claim makes a lead of who is unknown (D8)."""
+    def _learn(self, event: Claim | Withdrawal | Standing, clock: int | None) -> None:
+        """What another's partition says of who brought whom, and how they stand (W1-W3). A claim makes a lead of who is
+        unknown (D8)."""
         name, at, policy = event.customer_id, event.occurred_at, self._policy
         before = self._get(name)
         erased = self._not_before.get(name, -1) if before is None else before.history.not_before
@@ -152,10 +154,14 @@ class Batch:
         if before is not None and learned is customer:
             self.counts[f"duplicates:{event.name}"] += 1
             return
-        if learned.history.referred is not customer.history.referred and clock is not None:
+        moves = learned.history.referred is not customer.history.referred or isinstance(event, Standing)
+        if moves and clock is not None:
             customer = self._advance(customer, clock, _CATCH_UP_MAX)  # the figure changes after what time had brought
             learned = apply(customer, event, policy)
-        self._review(learned, customer.now, f"{event.name}:{event.event_id}")
+        now = customer.now
+        if isinstance(event, Standing) and event.referrer_id and clock is not None:
+            now = max(now, min(at, clock))  # what follows from it is not older than it
+        self._review(learned, now, f"{event.name}:{event.event_id}")
         if isinstance(event, Claim):
             self._withdraw(customer, learned.history, event.referrer_id)
 
@@ -282,7 +288,8 @@ class Batch:
                 told.append(customer_id)
             self._count_tiers(before, customer)
             self._count_risk(before, customer)
-            count_word_of_mouth(self.counts, before, customer)
+            count_word_of_mouth(self.counts, before, customer, self._policy)
+            self._outputs += [Telling(customer_id, told) for told in news(before, customer, self._policy)]
         return Changes(
             dict(self._now), tuple(told), tuple(self._outputs), tuple(self._erased), dict(self.counts), self._risks
         )

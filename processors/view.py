@@ -9,8 +9,8 @@ from typing import Final
 import msgspec
 
 from processors.care.people import held_out
-from processors.customer import Customer, Told
-from processors.history import History
+from processors.customer import Customer
+from processors.kin import network_value
 from processors.loyalty import answers, layer_of, signs_json
 from processors.outputs import Reason
 from processors.policy import Policy
@@ -110,14 +110,15 @@ def values(customer: Customer, policy: Policy, was: Values | None = None, risk: 
         if was is not None and was[_POLICY] == policy.label
         else int(held_out(policy.programme.name, customer.id, policy.programme.holdout)),
         policy.label,
-        *_outlook(history, told, day, policy, risk),
+        *_outlook(customer, day, policy, risk),
         referrer_of(history, customer.id),
     )
 
 
-def _outlook(history: History, told: Told, day: int, policy: Policy, risk: Risk | None) -> Values:
+def _outlook(customer: Customer, day: int, policy: Policy, risk: Risk | None) -> Values:
     """The fields from `loyalty_layer` on: loyalty, worth, risk."""
-    seen = assess(history, told, day, policy) if risk is None else risk
+    history, told = customer.history, customer.told
+    seen = assess(customer.id, history, told, day, policy) if risk is None else risk
     who = None if seen is None else seen.who
     layer = layer_of(history, who, day, policy)
     expected = worth(history, who, 0.0 if seen is None else seen.alive, day, policy)
@@ -137,7 +138,7 @@ def _outlook(history: History, told: Told, day: int, policy: Policy, risk: Risk 
         score,
         why,
         stake,
-        expected.clv,
+        network_value(history, expected.clv, policy) if history.kin else expected.clv,
         history.last_touch_at,
         payback(history, told.paid_back_at),
         fading,

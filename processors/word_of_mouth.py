@@ -14,8 +14,8 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
-from processors.events import Claim, Withdrawal
-from processors.history import History, Refused
+from processors.events import Claim, Standing, Withdrawal
+from processors.history import History, Kin, Refused
 
 CLAIMS_MAX: Final = 16
 """Claims kept of one customer, the earliest: more than one decide nothing, they only are told who won."""
@@ -67,13 +67,23 @@ def _with(held: dict[str, Any], name: str, value: Any) -> dict[str, Any]:
     return dict(sorted((held | {name: value}).items()))
 
 
-def learn(history: History, event: Claim | Withdrawal) -> History:
+def learn(history: History, event: Claim | Withdrawal | Standing) -> History:
     """The history after what another's partition says; the same again changes nothing, so no id is kept."""
     if isinstance(event, Claim):
         changes = claimed(history, event.customer_id, event.referrer_id, event.occurred_at)
+    elif isinstance(event, Standing):
+        changes = _met(history, event)
     else:
         changes = beaten(history, event.customer_id, event.referred_customer_id, event.occurred_at, event.referrer_id)
     return replace(history, **changes) if changes else history
+
+
+def _met(history: History, event: Standing) -> Changes:
+    """The latest news of another counts; of one instant the last that came, for one partition sends them in turn."""
+    held, kin = history.kin.get(event.other), Kin(event.occurred_at, event.level, event.clv)
+    if held is not None and (held.at > kin.at or held == kin):
+        return {}
+    return {"kin": _with(history.kin, event.other, kin)}
 
 
 def referrer_of(history: History, customer_id: str) -> str | None:

@@ -30,6 +30,7 @@ from processors.events import (
     Profile,
     Purchase,
     Referral,
+    Standing,
     Tick,
     Withdrawal,
 )
@@ -62,10 +63,11 @@ Decoder = Callable[[bytes | None, bytes | None], Event]
 
 
 class Relayed(Struct, frozen=True, kw_only=True):
-    """A record of `relay` as it lies there; `Misplaced`, `Referral`, `Claim` or `Withdrawal` is what the core gets."""
+    """A record of `relay` as it lies there; `Misplaced` or one of what partitions tell each other is what the
+    core gets."""
 
     event_id: str
-    kind: str  # REROUTED | REFERRAL | CLAIM | WITHDRAWAL
+    kind: str  # REROUTED | REFERRAL | CLAIM | WITHDRAWAL | STANDING
     customer_id: str
     occurred_at: int
     topic: str
@@ -76,6 +78,8 @@ class Relayed(Struct, frozen=True, kw_only=True):
     record: bytes | None
     referred_customer_id: str | None
     referrer_id: str | None = None
+    level: str | None = None
+    clv: int | None = None
 
 
 _TARGETS: dict[str, dict[str, type]] = {
@@ -178,7 +182,7 @@ def _relay_reader() -> Decoder:
 
     def decode_one(value: bytes | None, key: bytes | None) -> Event:
         record = cast(Relayed, relayed(value, key))
-        return _RELAYED.get(record.kind, _unknown)(record)
+        return _RELAYED[record.kind](record)
 
     return decode_one
 
@@ -231,8 +235,25 @@ def _withdrawal(record: Relayed) -> Withdrawal:
     )
 
 
-def _unknown(record: Relayed) -> Event:
-    raise BadField("kind", f"is {record.kind!r}: must be one of {', '.join(_RELAYED)} in this release")
+def _standing(record: Relayed) -> Standing:
+    if record.level not in _LEVELS:
+        raise BadField("level", f"is {record.level!r}: a STANDING says one of {', '.join(_LEVELS)}")
+    if record.clv is None:
+        raise BadField("clv", "is null: a STANDING says what is expected of who stands so, in minor units")
+    if (record.referrer_id is None) == (record.referred_customer_id is None):
+        raise BadField("referrer_id", "or referred_customer_id, one of them, says of whom a STANDING is")
+    return Standing(
+        event_id=record.event_id,
+        customer_id=record.customer_id,
+        occurred_at=record.occurred_at,
+        level=record.level,
+        clv=record.clv,
+        referred_customer_id=record.referred_customer_id,
+        referrer_id=record.referrer_id,
+    )
+
+
+_LEVELS = ("OK", "UNHAPPY", "LOST")
 
 
 _RELAYED: dict[str, Callable[[Relayed], Event]] = {
@@ -240,6 +261,7 @@ _RELAYED: dict[str, Callable[[Relayed], Event]] = {
     "REFERRAL": _referral,
     "CLAIM": _claim,
     "WITHDRAWAL": _withdrawal,
+    "STANDING": _standing,
 }
 
 _DECODERS: dict[str, Decoder] = {

@@ -41,6 +41,7 @@ _TOPIC_OF: Final = {
     "Referral": RELAY,
     "Claim": RELAY,
     "Withdrawal": RELAY,
+    "Standing": RELAY,
 }
 """The core counts by the name of the event, for it knows no topics."""
 

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from msgspec import Struct
 
 from processors.customer import Customer
-from processors.events import Claim, Misplaced, Referral, Withdrawal
+from processors.events import Claim, Misplaced, Referral, Standing, Withdrawal
 from processors.outputs import ChurnRisk, TierChange
 from processors.policy import Policy
 from processors.step import Changes
@@ -44,7 +44,7 @@ class Outgoing(Struct, frozen=True):
         then what was told (of who came back after an erase, too)."""
         for told in changes.outputs:
             output = told.output
-            if isinstance(output, Referral | Claim | Withdrawal):
+            if isinstance(output, Referral | Claim | Withdrawal | Standing):
                 yield self._relayed(partition, output)
             elif isinstance(output, ChurnRisk):
                 yield self._churn_risk(partition, output, policy)
@@ -60,7 +60,7 @@ class Outgoing(Struct, frozen=True):
     def rerouted(self, partition: int, item: Placed, customer_id: str) -> Record:
         """A record that belongs to another partition, whole, with where it lay."""
         event, record, topic, recorded_at = item.event, item.record, item.topic, item.record.timestamp
-        if isinstance(event, Misplaced | Referral | Claim | Withdrawal):
+        if isinstance(event, Misplaced | Referral | Claim | Withdrawal | Standing):
             return Record(RELAY, customer_id.encode(), record.value, (), customer_id)
         relay = {
             "event_id": getattr(event, "event_id", f"{topic}:{partition}:{record.offset}"),
@@ -80,7 +80,7 @@ class Outgoing(Struct, frozen=True):
         }
         return Record(RELAY, customer_id.encode(), writer(RELAY)(relay), (), customer_id)
 
-    def _relayed(self, partition: int, event: Referral | Claim | Withdrawal) -> Record:
+    def _relayed(self, partition: int, event: Referral | Claim | Withdrawal | Standing) -> Record:
         relay = {
             "event_id": event.event_id,
             "kind": event.name.upper(),
@@ -94,8 +94,8 @@ class Outgoing(Struct, frozen=True):
             "record": None,
             "referred_customer_id": None if isinstance(event, Claim) else event.referred_customer_id,
             "referrer_id": None if isinstance(event, Referral) else event.referrer_id,
-            "level": None,
-            "clv": None,
+            "level": event.level if isinstance(event, Standing) else None,
+            "clv": event.clv if isinstance(event, Standing) else None,
         }
         return Record(RELAY, event.customer_id.encode(), writer(RELAY)(relay), (), event.customer_id)
 

@@ -224,7 +224,7 @@ def review_cases(found: Histories, end: int, policy: Policy) -> Iterable[Case]:
                 continue
             facts = within(customer.history, day)
             none = prospects(who, day, policy)[1]
-            given = signals(facts, who, recent(facts, day, RECENT_DAYS), day, none, False, policy)
+            given = signals(facts, who, recent(facts, day, RECENT_DAYS), day, none, policy)
             yield Case(name, day, who, given, not any(day < then <= day + horizon for then in bought))
 
 

@@ -154,7 +154,7 @@ def _cases(then: dict[int, Customer], protocol: Protocol, policy: Policy) -> Ite
             day,
             facts,
             who,
-            signals(facts, who, lately, day, prospects(who, day, policy)[1], False, policy),
+            signals(facts, who, lately, day, prospects(who, day, policy)[1], policy),
             max(facts.value, 0) / min(_YEAR, day - who.first),
             max(lately.value, 0) / RECENT_DAYS,
             not any(day <= then_bought < day + horizon for then_bought in bought),
@@ -193,6 +193,6 @@ def _daily(name: str, own: list[Dated], last: int, horizon: int, policy: Policy,
         assert who is not None
         facts = within(customer.history, day)
         lately = recent(facts, day, RECENT_DAYS)
-        given = signals(facts, who, lately, day, prospects(who, day, policy)[1], False, policy)
+        given = signals(facts, who, lately, day, prospects(who, day, policy)[1], policy)
         usual = max(facts.value, 0) / min(_YEAR, day - who.first)
         yield Case(name, day, facts, who, given, usual, max(lately.value, 0) / RECENT_DAYS, True, 0)

@@ -8,7 +8,7 @@ from typing import Any
 
 from processors import tier
 from processors.customer import Customer
-from processors.events import Claim, Dated, Referral, Withdrawal
+from processors.events import Claim, Dated, Referral, Standing, Withdrawal
 from processors.outputs import ChurnRisk, TierChange
 from processors.policy import Policy
 from processors.step import Batch, Changes
@@ -35,6 +35,7 @@ class Partition:
         self.risks: list[ChurnRisk] = []
         self.referrals: list[Referral] = []
         self.claims: list[Claim | Withdrawal] = []
+        self.news: list[Standing] = []
         self.counts: Counter[str] = Counter()
 
     def run(self, log: Iterable[Entry]) -> Partition:
@@ -112,6 +113,8 @@ class Partition:
                 self.referrals.append(one.output)
             elif isinstance(one.output, Claim | Withdrawal):
                 self.claims.append(one.output)
+            elif isinstance(one.output, Standing):
+                self.news.append(one.output)
             elif isinstance(one.output, ChurnRisk):
                 self.risks.append(one.output)
             else:

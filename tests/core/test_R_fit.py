@@ -80,9 +80,8 @@ def test_R2_a_case_knows_nothing_of_what_comes_after_its_day(policy):
         cut = shop(60, until=day).events[case.customer_id]
         (then,) = folded(case.customer_id, cut, [(day + 1) * DAY_MS], policy, Histories())
         facts = within(then.history, day)
-        given = signals(
-            facts, case.who, recent(facts, day, RECENT_DAYS), day, prospects(case.who, day, policy)[1], False, policy
-        )
+        none = prospects(case.who, day, policy)[1]
+        given = signals(facts, case.who, recent(facts, day, RECENT_DAYS), day, none, policy)
         assert case.signals == given
         assert case.who.last == max(event.occurred_at // DAY_MS for event in cut)
     left = {(case.customer_id, case.day): case.left for case in whole}

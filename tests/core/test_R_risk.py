@@ -78,7 +78,7 @@ def test_R2_longer_silence_never_lowers_the_risk_while_nothing_leaves(text, data
     scores = []
     for at in range(anna.now, min(anna.next_review, anna.now + 200 * DAY_MS), DAY_MS):
         day = policy.calendar.day_of(at)
-        seen = assess(evaluated(anna, at, policy).history, anna.told, day, policy)
+        seen = assess("anna", evaluated(anna, at, policy).history, anna.told, day, policy)
         scores.append(0.0 if seen is None else seen.score)
     assert scores == sorted(scores)
 

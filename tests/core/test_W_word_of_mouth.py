@@ -1,13 +1,17 @@
-"""W1, W4: one referrer each, the same for any order of deliveries, against a plain book of who named whom."""
+"""W1-W4: one referrer each, the same for any order of deliveries, against a plain book of who named whom; and what kin
+hear of each other."""
 
 from __future__ import annotations
 
+import json
 from collections import Counter
+from fractions import Fraction
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from processors.events import Standing
 from processors.view import view
 from processors.word_of_mouth import referrer_of
 from tests.core.driving import Partition, plainly
@@ -16,7 +20,9 @@ from tests.strategies import DAY_MS, Plain, policy_of
 
 AT = 1_750_000_000_000
 PEOPLE = ("anna", "bob", "carl", "dora")
-POLICY = policy_of('[programme]\nname = "p"\nversion = 1\ncurrency = "USD"\n[[tiers]]\nname = "member"\n')
+POLICY = policy_of(
+    '[programme]\nname = "p"\nversion = 1\ncurrency = "USD"\n[[tiers]]\nname = "member"\n[clv]\nnetwork_share = 0.1\n'
+)
 
 
 def told_by(who: str, at: int, brought: str, number: int) -> Plain:
@@ -27,7 +33,7 @@ def told_by(who: str, at: int, brought: str, number: int) -> Plain:
 
 
 def bought(who: str, at: int, referrer: str | None, number: int) -> Plain:
-    return sale(at, 1, number, customer_id=who, referrer_id=referrer)
+    return sale(at, 7_777, number, customer_id=who, referrer_id=referrer)
 
 
 @st.composite
@@ -76,13 +82,16 @@ class Book(dict[tuple[str, str], int]):
 def delivered(events: list[Plain], data: st.DataObject) -> Partition:
     """All events, and what they send, in any order and with repeats, until nothing is under way."""
     partition, under_way = Partition(POLICY), plainly(events)
-    while under_way:
-        event = under_way.pop(data.draw(st.integers(0, len(under_way) - 1)))
+    news: list[Standing] = []
+    while under_way or news:
+        at = data.draw(st.integers(-len(news[:1]), len(under_way) - 1))
+        event = under_way.pop(at) if at >= 0 else news.pop(0)  # one partition's news comes in turn
         partition.run([event])
         if data.draw(st.integers(0, 5)) == 0:
             partition.run([event])
         under_way += [*partition.referrals, *partition.claims]
-        partition.referrals, partition.claims = [], []
+        news += partition.news
+        partition.referrals, partition.claims, partition.news = [], [], []
     return partition
 
 
@@ -120,9 +129,14 @@ def test_W4_who_came_through_others_is_counted_whatever_came_first(events: list[
 
 def settled(*events: Plain) -> Partition:
     partition: Any = Partition(POLICY).run(plainly(list(events)))
-    while partition.referrals or partition.claims:
-        under_way: list[Any] = [*partition.referrals, *partition.claims]
-        partition.referrals, partition.claims = [], []
+    return heard(partition)
+
+
+def heard(partition: Any) -> Partition:
+    """All that partitions tell each other, until nothing is under way."""
+    while partition.referrals or partition.claims or partition.news:
+        under_way: list[Any] = [*partition.referrals, *partition.claims, *partition.news]
+        partition.referrals, partition.claims, partition.news = [], [], []
         partition.run(under_way)
     return partition
 
@@ -171,3 +185,122 @@ def test_W1_who_was_erased_is_not_brought_back_by_what_was_claimed_before():
     partition.run([*Partition(POLICY).run(settled_claims).claims])
     assert "bob" not in partition.customers
     assert partition.counts["erased:Claim"] == 1
+
+
+# ---- W2, W3: how kin stand
+
+
+def angry(who: str, at: int, severity: int, number: int, status: str = "OPENED", content: int | None = None) -> Plain:
+    return {
+        "topic": "complaints", "event_id": f"k{number}", "customer_id": who, "occurred_at": at,
+        "complaint_id": f"case {number}", "status": status, "severity": severity, "about": "goods",
+        "satisfaction": content,
+    }  # fmt: skip
+
+
+@st.composite
+def years(draw: st.DrawFn) -> list[Plain | int]:
+    """People who buy, name each other, complain and fall silent, and ticks in between."""
+    found: list[Plain | int] = []
+    at = AT
+    for number in range(draw(st.integers(2, 14))):
+        at += draw(st.sampled_from((1, DAY_MS, 30 * DAY_MS, 200 * DAY_MS)))
+        who, other = draw(st.tuples(st.sampled_from(PEOPLE), st.sampled_from((*PEOPLE, None))))
+        match draw(st.sampled_from(("buys", "buys", "names", "complains", "is answered", "nothing"))):
+            case "buys":
+                found.append(bought(who, at, other, number))
+            case "names" if other is not None:
+                found.append(told_by(who, at, other, number))
+            case "complains":
+                found.append(angry(who, at, draw(st.integers(3, 5)), number))
+            case "is answered":
+                found.append(angry(who, at, 3, number, "RESOLVED", draw(st.integers(1, 5))))
+        if draw(st.booleans()):
+            found.append(at)
+    return [*found, at + draw(st.integers(0, 500)) * DAY_MS]
+
+
+def stands(partition: Partition, who: str) -> str:
+    """LOST, UNHAPPY or OK, by the rule's own sentence."""
+    customer = partition.customers[who]
+    if customer.told.level == "LOST":
+        return "LOST"
+    day = customer.now // DAY_MS
+    rated = [c for c in customer.history.complaints if c.status == "RESOLVED" and c.at // DAY_MS > day - 365]
+    last = max(rated, key=lambda c: (c.at, c.complaint_id), default=None)
+    grave = any(c.status != "RESOLVED" and c.severity >= 4 for c in customer.history.complaints)
+    return "UNHAPPY" if grave or (last is not None and (last.satisfaction or 5) <= 2) else "OK"
+
+
+@given(years(), st.booleans())
+@settings(max_examples=150, deadline=None)
+def test_W2_W3_kin_know_of_each_other_what_holds_once_all_is_heard(log: list[Plain | int], at_once: bool):
+    partition = Partition(POLICY)
+    for part in [log] if at_once else [[entry] for entry in log]:
+        heard(partition.run(plainly(part)))
+    views = {name: view(customer, POLICY) for name, customer in partition.customers.items()}
+    referrers = {name: referrer_of(one.history, name) for name, one in partition.customers.items()}
+    for name, seen in views.items():
+        brought = [other for other, referrer in referrers.items() if referrer == name]
+        assert sorted(partition.customers[name].history.referred) == sorted(brought)
+        assert seen["network_value"] == seen["clv"] + round(Fraction(sum(int(views[b]["clv"]) for b in brought), 10))
+        if seen["risk_score"] is not None:
+            codes = {reason["code"] for reason in json.loads(str(seen["risk_reasons"]))}
+            referrer = referrers[name]
+            gone = referrer is not None and stands(partition, referrer) != "OK"
+            assert ("referrer_gone" in codes) == gone, (name, referrer)
+    bad = {name for name, referrer in referrers.items() if referrer and stands(partition, referrer) != "OK"}
+    came = {name for name, referrer in referrers.items() if referrer}
+    sales = {name: int(seen["lifetime_purchases"] or 0) for name, seen in views.items()}
+    lost = {name for name, one in partition.customers.items() if one.told.level == "LOST"}
+    at_all = {referrer for referrer in referrers.values() if referrer}
+    expected = {
+        "gained_referred": sum(sales[name] > 0 for name in came),
+        "gained_referred:unhappy": sum(sales[name] > 0 for name in bad),
+        "leads_referred:unhappy": sum(sales[name] == 0 for name in bad),
+        "sales_referred:unhappy": sum(sales[name] for name in bad),
+        "lost_referred": len(came & lost),
+        "lost_referred:unhappy": len(bad & lost),
+        "referrers": len(at_all),
+        "referrers:unhappy": sum(stands(partition, name) != "OK" for name in at_all),
+    }
+    assert {name: partition.counts[name] for name in expected} == expected
+
+
+def test_W3_a_lost_referrer_raises_the_risk_until_they_come_back():
+    log = [bought("anna", AT + n * DAY_MS, None, n) for n in range(4)]
+    log += [bought("bob", AT + 100 * DAY_MS + n * DAY_MS, "anna" if n == 0 else None, 10 + n) for n in range(4)]
+    partition = settled(*log)
+    heard(partition.run([AT + 104 * DAY_MS]))
+    assert partition.customers["anna"].told.level == "LOST"
+    bob = partition.customers["bob"]
+    reasons = {one["code"]: one["weight"] for one in json.loads(str(view(bob, POLICY)["risk_reasons"]))}
+    assert reasons["referrer_gone"] == 0.3
+    heard(partition.run(plainly([bought("anna", AT + 105 * DAY_MS, None, 20), AT + 106 * DAY_MS])))
+    assert "referrer_gone" not in str(view(partition.customers["bob"], POLICY)["risk_reasons"])
+
+
+def test_W2_nothing_is_expected_any_more_of_who_was_erased():
+    days = [bought("bob", AT + n * DAY_MS, None if n else "anna", 2 + n) for n in range(3)]
+    partition = settled(bought("anna", AT, None, 1), *days)
+    seen = view(partition.customers["anna"], POLICY)
+    assert seen["network_value"] > seen["clv"]
+    partition.erase("bob")
+    seen = view(heard(partition).customers["anna"], POLICY)
+    assert seen["network_value"] == seen["clv"]
+
+
+def test_W2_the_same_news_again_changes_nothing():
+    partition = Partition(POLICY).run(plainly([bought("bob", AT, "anna", 1)]))
+    partition.run([*partition.referrals])
+    (news,) = partition.news
+    partition.run([news])
+    anna, told = partition.customers["anna"], len(partition.news)
+    partition.run([news])
+    assert partition.customers["anna"] is anna
+    assert (partition.counts["duplicates:Standing"], len(partition.news)) == (1, told)
+
+
+def test_W2_news_of_kin_makes_nobody_known():
+    news = Standing(event_id="n", customer_id="zoe", occurred_at=AT, level="OK", clv=5, referred_customer_id="bob")
+    assert Partition(POLICY).run([news]).customers == {}

@@ -9,7 +9,10 @@ from typing import Any
 from msgspec.structs import replace
 
 from processors.customer import Customer, Told
+from processors.history import Kin
+from processors.kin import clv_of, level_of
 from processors.view import from_hash, view
+from processors.word_of_mouth import referrer_of
 from schemas import state
 from schemas.codec import read
 from schemas.told import told_of as told_from
@@ -26,6 +29,7 @@ def judge(world: World, undisturbed: World) -> None:
     _at_rest(world)
     _due(world)
     _states(world, undisturbed)
+    _kin(world)
     _changes(world, undisturbed)
     _told(world)
     _values(world)
@@ -69,9 +73,10 @@ def _due(world: World) -> None:
 
 
 def _plain(customer: Customer, world: World) -> Customer:
-    """Without what depends on when somebody looked: after a recovery `now` is the recovery's."""
+    """Without what depends on when somebody looked (after a recovery `now` is the recovery's), or when news came."""
     clock = max(tick.clock or 0 for tick in map(world.store.fence, world.store.partitions))
     plain = state.canonical(customer, clock, HORIZON, world.shop.policy.calendar)
+    plain = replace(plain, history=replace(plain.history, kin={}))  # see `_kin`
     return replace(plain, now=0) if world.rewound else plain
 
 
@@ -89,6 +94,26 @@ def _states(world: World, undisturbed: World) -> None:
             blank = {"told": Told(""), "now": 0, "next_review": 0, "context": ""}
             one, other = replace(one, **blank), replace(other, **blank)
             assert state.encode(one) == state.encode(other), f"facts of {name}: {_differ(one.history, other.history)}"
+
+
+def _kin(world: World) -> None:
+    """Whoever brought others knows what each of them is worth, and they know how their referrer stands, as of the
+    other's last review (W2, W3)."""
+    found = customers(world)
+    policies = {policy.label: policy for policy in world.shop.policies.values()}
+    views = {name: view for held in world.store.partitions.values() for name, view in held.views.items()}
+    for name, one in found.items():
+        referrer, policy = referrer_of(one.history, name), policies[views[name]["policy"]]
+        if referrer in found:
+            told = found[referrer].history.kin.get(name)
+            assert told == Kin(one.now, level_of(one, policy), clv_of(one, policy)), (
+                f"{referrer} knows {told} of {name}"
+            )
+        for brought in one.history.referred:
+            if brought in found and referrer_of(found[brought].history, brought) == name:
+                known = found[brought].history.kin.get(name)
+                level = "OK" if known is None else known.level
+                assert level == level_of(one, policy), f"{brought} believes {name} to be {level}"
 
 
 def _differ(one: Any, other: Any) -> dict[str, tuple[Any, Any]]:

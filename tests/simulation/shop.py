@@ -269,7 +269,8 @@ class _Maker:
         if rng.random() < 0.12:
             more["kind"] = "RETURN"
         elif recent and rng.random() < 0.15:
-            more["referrer_id"] = rng.choice(sorted(self.shop.relayed))
+            friends = sorted(self.shop.relayed)  # of whom news comes whenever it comes
+            more["referrer_id"] = f"a patron of {name}" if name in self.shop.settled else rng.choice(friends)
         if rng.random() < 0.1:
             more["currency"] = "EUR"
         record, amount = self.purchase(name, at, **more)

@@ -24,6 +24,7 @@ from processors.events import (
     Profile,
     Purchase,
     Referral,
+    Standing,
     Tick,
     Withdrawal,
 )
@@ -481,9 +482,11 @@ def test_a_referral_travels_and_its_content_does_not_depend_on_where_it_came_fro
     [
         Claim(event_id="c", customer_id="bo", occurred_at=AT, referrer_id="anna"),
         Withdrawal(event_id="w", customer_id="cy", occurred_at=AT, referred_customer_id="bo", referrer_id="anna"),
+        Standing(event_id="s", customer_id="anna", occurred_at=AT, level="OK", clv=-5, referred_customer_id="bo"),
+        Standing(event_id="s", customer_id="bo", occurred_at=AT, level="LOST", clv=7, referrer_id="anna"),
     ],
 )
-def test_W1_who_claims_whom_and_who_was_first_travel_whole(event: Claim | Withdrawal) -> None:
+def test_W1_who_claims_whom_and_how_they_stand_travel_whole(event: Claim | Standing | Withdrawal) -> None:
     assert codec.decode(topics.RELAY, codec.encode_event(topics.RELAY, event), None) == event
 
 
@@ -492,7 +495,8 @@ def test_W1_who_claims_whom_and_who_was_first_travel_whole(event: Claim | Withdr
     [
         ("CLAIM", "referrer_id is null"),
         ("WITHDRAWAL", "referrer_id is null"),
-        ("STANDING", "must be one of REROUTED, REFERRAL, CLAIM, WITHDRAWAL in this release"),
+        ("STANDING", "level is None: a STANDING says one of OK, UNHAPPY, LOST"),
+        ("UNKNOWN", "kind is none of REROUTED"),
     ],
 )
 def test_W1_a_claim_without_a_referrer_or_an_unknown_kind_is_refused(kind: str, says: str) -> None:

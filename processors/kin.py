@@ -1,0 +1,92 @@
+"""W2, W3: how who brought and who was brought stand, and what each tells the other's partition of it.
+
+Whoever brought others tells them when they turn unhappy, are lost, or are well again: it raises the risk of those
+brought (W3). Whoever was brought tells their referrer at each review what they are worth by then (W2). Neither answers,
+so news travels one step; it follows arrival, and is as of the sender's last review.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from processors.customer import Customer
+from processors.events import Standing
+from processors.history import History
+from processors.money import half_even
+from processors.policy import Policy
+from processors.risk import LOST
+from processors.signals import prospects, unhappy
+from processors.value import rhythm
+from processors.word_of_mouth import referrer_of
+from processors.worth import worth
+
+OK: Final = "OK"
+UNHAPPY: Final = "UNHAPPY"
+
+
+def level_of(customer: Customer, policy: Policy) -> str:
+    """OK, UNHAPPY or LOST, as of the customer's last review."""
+    if customer.told.level == LOST:
+        return LOST
+    day = policy.calendar.day_of(customer.now)
+    return UNHAPPY if unhappy(customer.history, day, policy) else OK
+
+
+def clv_of(customer: Customer, policy: Policy) -> int:
+    """Expected contribution as of the customer's last review, minor units."""
+    facts, day = customer.history, policy.calendar.day_of(customer.now)
+    who = rhythm(facts.purchase_days)
+    return worth(facts, who, 0.0 if who is None else prospects(who, day, policy)[0], day, policy).clv
+
+
+def network_value(facts: History, own: int, policy: Policy) -> int:
+    """`own` clv and the policy's share of the clv of those brought, one level deep, half even (W2)."""
+    share, kin = policy.clv.network_share, facts.kin
+    brought = sum(kin[name].clv for name in facts.referred if name in kin)
+    return own + half_even(brought * share.numerator, share.denominator)
+
+
+def news(before: Customer | None, after: Customer | None, policy: Policy) -> Iterator[Standing]:
+    """What a customer's kin are to know once `before` has become `after` (None: not there)."""
+    if after is None:
+        if before is not None and (referrer := referrer_of(before.history, before.id)) is not None:
+            yield _standing(referrer, before, OK, 0, brought=True)  # forgotten: nothing is expected of them
+        return
+    history = after.history
+    if not history.claims and not history.referred:
+        return
+    now = _seen(after, policy)
+    was = None if before is None else _seen(before, policy)
+    if now.referrer is not None and now != was:
+        yield _standing(now.referrer, after, now.level, now.clv, brought=True)
+    turned = now.level != (OK if was is None else was.level)
+    knew = () if before is None or turned else before.history.referred
+    for name in history.referred if turned or now.level != OK else ():
+        if name not in knew:
+            yield _standing(name, after, now.level, now.clv, brought=False)
+
+
+class _Seen(NamedTuple):
+    """What others may have been told of somebody."""
+
+    at: int
+    level: str
+    clv: int
+    referrer: str | None
+
+
+def _seen(one: Customer, policy: Policy) -> _Seen:
+    return _Seen(one.now, level_of(one, policy), clv_of(one, policy), referrer_of(one.history, one.id))
+
+
+def _standing(to: str, of: Customer, level: str, clv: int, *, brought: bool) -> Standing:
+    return Standing(
+        event_id=f"{of.id}:{of.now}:{level}:{clv}",
+        customer_id=to,
+        occurred_at=of.now,
+        level=level,
+        clv=clv,
+        referred_customer_id=of.id if brought else None,
+        referrer_id=None if brought else of.id,
+    )
