@@ -104,7 +104,7 @@ def _kin(world: World) -> None:
     views = {name: view for held in world.store.partitions.values() for name, view in held.views.items()}
     for name, one in found.items():
         referrer, policy = referrer_of(one.history, name), policies[views[name]["policy"]]
-        if referrer in found:
+        if referrer in found and name in found[referrer].history.referred:  # not of who was erased, and came back
             told = found[referrer].history.kin.get(name)
             assert told == Kin(one.now, level_of(one, policy), clv_of(one, policy)), (
                 f"{referrer} knows {told} of {name}"
