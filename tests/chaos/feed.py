@@ -2,7 +2,7 @@
 
 Beside the data set's records: a third of the customers give back all they bought in half a year, so that tiers are lost
 by time alone; purchases that name a referrer, repeats, records at another customer's key (they travel by `relay`),
-complaints, and broken bytes. What goes by `relay` moves figures only, no tier: its stream time there is
+complaints, and broken bytes. What goes by `relay` moves figures only, no tier and no level: its stream time there is
 whatever the other partition has come to, and the end state must not depend on it.
 
 As a process (`python -m tests.chaos.feed CUSTOMERS`) it writes while workers read already.
@@ -25,11 +25,18 @@ from streams.settings import Settings
 from streams.spool import Item
 from streams.texts import read_policy
 
+PATRONS = 10
+"""So many are named as referrers. They do nothing else, for what follows from how a referrer stands (W3) follows the
+order of arrival; that is judged by the simulation."""
+
 _REFERS, _REPEATS, _MISPLACED, _COMPLAINS, _BROKEN = 40, 30, 50, 60, 70
 """One in so many purchases brings one of these."""
 
 _RETURNS = 3
 """One in so many customers gives all back."""
+
+
+DAILY = Every(days=1)
 
 
 class Silent(Progress):
@@ -54,7 +61,7 @@ def _extras(plain: list[Item]) -> Iterator[Item]:
     for number, item in enumerate(bought):
         other = names[number % len(names)]
         if number % _REFERS == 0:
-            yield _changed(item, number, referrer_id=other.decode())
+            yield _changed(item, number, referrer_id=f"patron-{number // _REFERS % PATRONS}")
         if number % _REPEATS == 0:
             yield item
         if number % _MISPLACED == 0:
@@ -114,11 +121,11 @@ def _complaint(item: Item, number: int) -> bytes:
     )
 
 
-async def _write(settings: Settings, customers: int, part: int, parts: int) -> int:
+async def _write(settings: Settings, customers: int, part: int, parts: int, every: Every) -> int:
     policy = read_policy(settings.policy)
     feed = records(customers)
     until = ingest.end_of_day(feed[-1].at, policy.calendar)
-    times = list(ingest.tick_times(feed[0].at, until, Every(days=1), policy.calendar))
+    times = list(ingest.tick_times(feed[0].at, until, every, policy.calendar))
     cuts = [-1, *(times[len(times) * n // parts - 1] for n in range(1, parts + 1))]
     after, last = cuts[part], cuts[part + 1]
     clocks = dict.fromkeys(range(settings.partitions), after if part else None)
@@ -134,9 +141,9 @@ async def _write(settings: Settings, customers: int, part: int, parts: int) -> i
         await producer.stop()
 
 
-def write(settings: Settings, customers: int, part: int = 0, parts: int = 1) -> int:
+def write(settings: Settings, customers: int, part: int = 0, parts: int = 1, every: Every = DAILY) -> int:
     """All records and their ticks, acknowledged, or those of one part of the year; how many lie in the topics."""
-    return asyncio.run(_write(settings, customers, part, parts))
+    return asyncio.run(_write(settings, customers, part, parts, every))
 
 
 if __name__ == "__main__":

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import signal
 from copy import deepcopy
 
 import pytest
 
+from streams.ingest import Every
+from tests.chaos import feed
 from tests.chaos.conftest import CUSTOMERS
-from tests.chaos.dump import Dump, differences, problems
+from tests.chaos.dump import Dump, differences, problems, summary
+from tests.chaos.test_kill_worker import share
 from tests.chaos.world import World
 
 pytestmark = [pytest.mark.chaos, pytest.mark.slow]
@@ -16,7 +20,25 @@ pytestmark = [pytest.mark.chaos, pytest.mark.slow]
 def test_two_undisturbed_runs_end_alike(fed: World, undisturbed: Dump) -> None:
     fed.finish(LOYALTY_BATCH_RECORDS="1000", LOYALTY_DUE_SLICE="5000", LOYALTY_CACHE_CUSTOMERS="200000")
     found = fed.assert_same_as(undisturbed)
-    assert len(found.states) == CUSTOMERS
+    assert len(found.states) == CUSTOMERS + feed.PATRONS
+
+
+def test_R3_T4_two_workers_other_batches_and_other_ticks_tell_the_same_under_the_same_ids(
+    world: World, undisturbed: Dump
+) -> None:
+    workers = [world.worker(LOYALTY_BATCH_RECORDS=batch) for batch in ("7", "400")]
+    share(workers, world)
+    written = feed.write(world.settings, CUSTOMERS, every=Every(ms=7 * 3_600_000))
+    world.until_seen(lambda seen: seen.records >= written * 3 // 4, "most is folded by two")
+    for worker in workers:
+        worker.signal(signal.SIGTERM)
+        assert worker.ends(30) == 0, worker.tail()
+    world.finish()
+    found = world.dump()
+    assert not problems(found), f"{summary(problems(found))}\n{world.tails()}"
+    assert found.alerts == undisturbed.alerts
+    assert found.changes == undisturbed.changes
+    assert found.states == undisturbed.states
 
 
 def test_the_comparison_sees_what_it_is_for(undisturbed: Dump) -> None:
