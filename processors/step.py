@@ -17,13 +17,12 @@ from msgspec.structs import replace
 
 from processors.customer import Customer, Told, apply, contact_cost, forgotten, newcomer
 from processors.events import Claim, Contact, Dated, Purchase, Referral, Standing, Withdrawal
-from processors.exits import count_exit
+from processors.figures import count
 from processors.history import History, content_of, id_hash
 from processors.kin import news
 from processors.money import Unbookable
 from processors.outputs import Output
 from processors.policy import Policy
-from processors.referrals import count_word_of_mouth
 from processors.review import Review, advance, review
 from processors.risk import LOST, Risk
 from processors.tier import Surroundings
@@ -286,33 +285,8 @@ class Batch:
             held = untold if before is None or customer_id in erased else before.told
             if customer is not None and customer.told != held:
                 told.append(customer_id)
-            self._count_tiers(before, customer)
-            self._count_risk(before, customer)
-            count_word_of_mouth(self.counts, before, customer, self._policy)
+            count(self.counts, before, customer, self._policy)
             self._outputs += [Telling(customer_id, told) for told in news(before, customer, self._policy)]
         return Changes(
             dict(self._now), tuple(told), tuple(self._outputs), tuple(self._erased), dict(self.counts), self._risks
         )
-
-    def _count_tiers(self, before: Customer | None, after: Customer | None) -> None:
-        held = None if before is None else before.told.tier
-        holds = None if after is None else after.told.tier
-        if held != holds:
-            if held is not None:
-                self.counts[f"customers:{held}"] -= 1
-            if holds is not None:
-                self.counts[f"customers:{holds}"] += 1
-
-    def _count_risk(self, before: Customer | None, after: Customer | None) -> None:
-        """Customers by level, exits by reason and tier, those that nobody had touched, and who came back (X0-X2)."""
-        held = None if before is None else before.told
-        holds = None if after is None else after.told
-        was, now = (None if told is None else told.level for told in (held, holds))
-        if was != now:
-            if was is not None:
-                self.counts[f"risk:{was}"] -= 1
-            if now is not None:
-                self.counts[f"risk:{now}"] += 1
-        gone, left = (None if told is None else told.exit for told in (held, holds))
-        if left is not None and left != gone:
-            count_exit(self.counts, gone, left)

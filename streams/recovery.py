@@ -20,6 +20,7 @@ from msgspec.structs import replace
 
 from processors.customer import Customer, Told, apply, forgotten, newcomer
 from processors.events import Dated, Erase
+from processors.figures import count
 from processors.money import Unbookable
 from processors.step import Changes, Erased
 from schemas.topics import INPUTS
@@ -130,7 +131,10 @@ class Recovery(PartitionLoop):
             if customer is not None and told is not None and told != customer.told:
                 now[name] = replace(customer, told=told, next_review=0, context=_UNSEEN)
         plan.outbox, plan.counts = [], Counter()
-        return Outcome(Changes(now, (), (), tuple(erased), {}), True, Plan([], [], plan.clock, [], Counter()))
+        counts: Counter[str] = Counter()
+        for name, customer in now.items():
+            count(counts, known.get(name), customer, self._policy)
+        return Outcome(Changes(now, (), (), tuple(erased), counts), True, Plan([], [], plan.clock, [], Counter()))
 
     def _folded(self, held: Customer | None, event: Dated, clock: int | None, not_before: int) -> Customer | None:
         at, policy = event.occurred_at, self._policy

@@ -9,6 +9,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from processors.customer import Customer, Told
+from processors.figures import count
 from processors.history import Kin
 from processors.kin import clv_of, level_of
 from processors.view import from_hash, view
@@ -213,15 +214,24 @@ def _letters(world: World) -> Counter[Any]:
 
 
 def _counters(world: World, undisturbed: World) -> None:
+    policies = {policy.label: policy for policy in world.shop.policies.values()}
     for partition, held in world.store.partitions.items():
-        tiers = Counter(f"customers:{state.decode(blob).told.tier}" for blob in held.states.values())
-        counted = {name: n for name, n in held.kpi.items() if name.startswith("customers:") and n}
+        there: Counter[str] = Counter()
+        for name, blob in held.states.items():
+            count(there, None, state.decode(blob), policies[held.views[name]["policy"]])
+        counted, present = ({name: n for name, n in c.items() if n and _of_people(name)} for c in (held.kpi, there))
+        assert counted == present, f"p{partition}: counted {counted}, there are {present}"
         if not world.rewound:
-            assert counted == tiers, f"p{partition}: counted {counted}, there are {tiers}"
             other = undisturbed.store.partitions[partition].kpi
             once = [name for name in held.kpi.keys() | other.keys() if name.startswith(("rerouted:", "dead_letters:"))]
             for name in once:
                 assert held.kpi[name] == other[name], f"p{partition}: {name} {held.kpi[name]}, once is {other[name]}"
+
+
+def _of_people(name: str) -> bool:
+    """Whether the figure is a sum over the customers as they are; exits are of the past, too."""
+    sorts = ("customers:", "risk:", "gained", "leads_", "sales_", "lost_referred", "referrers", "referrals_refused:")
+    return name.startswith(sorts) and name != "referrals_refused:self"
 
 
 def _sales(world: World) -> None:

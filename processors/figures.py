@@ -1,0 +1,32 @@
+"""The programme's figures that a change of one customer moves: what was counted of them goes, what counts now comes.
+
+Each is a sum over the customers as they are, so it holds whatever order events come in, and after a recovery, too.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from processors.customer import Customer
+from processors.exits import count_exit
+from processors.policy import Policy
+from processors.referrals import count_word_of_mouth
+
+
+def count(counts: Counter[str], before: Customer | None, after: Customer | None, policy: Policy) -> None:
+    """Add to `counts` what changed between `before` and `after`, None: not there. Customers by tier and by level of
+    risk; exits by reason and tier, those that nobody had touched, and who came back (X0-X2); word of mouth (W4)."""
+    held, holds = (None if one is None else one.told for one in (before, after))
+    for kind, was, now in (
+        ("customers", None if held is None else held.tier, None if holds is None else holds.tier),
+        ("risk", None if held is None else held.level, None if holds is None else holds.level),
+    ):
+        if was != now:
+            if was is not None:
+                counts[f"{kind}:{was}"] -= 1
+            if now is not None:
+                counts[f"{kind}:{now}"] += 1
+    gone, left = (None if told is None else told.exit for told in (held, holds))
+    if left is not None and left != gone:
+        count_exit(counts, gone, left)
+    count_word_of_mouth(counts, before, after, policy)
