@@ -41,7 +41,8 @@ NO_DAY: Final = -2
 class Exit(Struct, frozen=True, gc=False, omit_defaults=True):
     """What was known when a customer was lost (X0): it does not drift afterwards, but for how it went on.
 
-    reason: the strongest risk reason then; told: what the customer said since (X1). reasons: code to weight, all of
+    reason: the strongest risk reason then; told: what the customer said since (X1). store: of the last purchase;
+    employee: in charge. reasons: code to weight, all of
     them. touches: contacts by us in the 365 days before; attempts: since. Amounts in minor units, times ms.
     """
 
@@ -56,6 +57,8 @@ class Exit(Struct, frozen=True, gc=False, omit_defaults=True):
     reasons: dict[str, float]
     told: str | None = None
     won_back_at: int | None = None
+    store: str | None = None
+    employee: str | None = None
 
 
 class Told(Struct, frozen=True, array_like=True, gc=False):
@@ -163,8 +166,10 @@ def _purchase(history: History, event: Purchase, policy: Policy) -> Changes:
     changes["lifetime_purchases"] = history.lifetime_purchases + 1
     if first is None or at < first:
         changes["first_purchase_at"] = at
-    if last is None or at > last:
+    if last is None or at >= last:
         changes["last_purchase_at"] = at
+        if last != at or (event.store_id or "") > (history.last_store or ""):  # of two at one instant one, in any order
+            changes["last_store"] = event.store_id
     changes["purchase_days"] = with_purchase_day(history.purchase_days, day)
     categories = _with_categories(history.categories, event, day)
     if categories is not history.categories:

@@ -1,4 +1,4 @@
-"""X0-X2: exits counted, by reason and tier, with what was not done before, and those who were won back."""
+"""X0-X2: exits counted, by reason, tier, store and employee, what was not done before, and who was won back."""
 
 from __future__ import annotations
 
@@ -28,6 +28,10 @@ def count_exit(counts: Counter[str], before: Exit | None, after: Exit) -> None:
     if before is None or before.at != after.at:
         counts[f"lost:{reason_of(after)}"] += 1
         counts[f"lost_from:{after.tier}"] += 1
+        if after.store is not None:
+            counts[f"lost_at:{after.store}"] += 1
+        if after.employee is not None:
+            counts[f"lost_of:{after.employee}"] += 1
         counts["lost_untouched"] += after.touches == 0
         counts["lost_complaining"] += after.open_complaints > 0
         counts["lost_unpaid"] += not after.paid_back

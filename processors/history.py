@@ -88,7 +88,7 @@ class History(Struct, frozen=True, array_like=True, gc=False):
     tried: category to its first SALE day, for good, 6 bytes each. touches: contacts in the window, sorted.
     lifetime_margin, lifetime_serve: ever. last_touch_at: the last contact by us (ms). claims: who brought this
     customer, as (ms, referrer), the earliest first. refused: those brought who do not count, see `word_of_mouth`. kin:
-    how those stand who brought, or were brought.
+    how those stand who brought, or were brought. last_store: of the last SALE, None where it named none.
     """
 
     first_at: int | None = None
@@ -118,6 +118,7 @@ class History(Struct, frozen=True, array_like=True, gc=False):
     claims: tuple[tuple[int, str], ...] = ()
     refused: dict[str, Refused] = {}
     kin: dict[str, Kin] = {}
+    last_store: str | None = None
 
 
 def id_hash(kind: str, event_id: str) -> bytes:

@@ -272,5 +272,7 @@ def exit_of(facts: History, told: Told, risk: Risk, now: int, policy: Policy) ->
         touches=sum(touch.direction == "OUT" for touch in facts.touches),
         open_complaints=sum(one.status != "RESOLVED" for one in facts.complaints),
         paid_back=payback(facts, told.paid_back_at) is not None,
+        store=facts.last_store,
+        employee=None if facts.profile is None else facts.profile.employee_id,
         reasons={reason.code: round(reason.weight, 6) for reason in why},
     )

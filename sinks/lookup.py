@@ -6,6 +6,7 @@ a customer and a fence read one after the other fit together to within a commit.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -57,6 +58,16 @@ class Lookup:
             for partition in range(self.partitions):
                 pipe.hgetall(self._keys.fence(partition))
             return {partition: fence_of(held.items()) for partition, held in enumerate(pipe.execute())}
+
+    def figures(self) -> Counter[str]:
+        """The programme's counters, all partitions together; see `processors/figures.py` for those of people."""
+        with self._redis.pipeline(transaction=False) as pipe:
+            for partition in range(self.partitions):
+                pipe.hgetall(self._keys.kpi(partition))
+            found: Counter[str] = Counter()
+            for held in pipe.execute():
+                found.update({name.decode(): int(number) for name, number in held.items()})
+            return found
 
     def customer(self, customer_id: str) -> tuple[int, Customer] | None:
         """Partition and state of a customer; None for an unknown id."""

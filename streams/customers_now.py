@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -73,6 +74,10 @@ class CustomersNow:
         for partition, customer in self._lookup.customers():
             clock, policy = self._at(partition, customer)
             yield _worded(whole(view(evaluated(customer, clock, policy), policy)), policy)
+
+    def figures(self) -> Counter[str]:
+        """The programme's counters."""
+        return self._lookup.figures()
 
     def clock(self) -> int | None:
         """The latest clock of all partitions (ms); None before the first tick."""

@@ -76,6 +76,94 @@ def most_at_stake(views: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     return nlargest(SHOWN, found, key=lambda seen: (seen["value_at_stake"] or 0, seen["customer_id"]))
 
 
+class WordOfMouth(NamedTuple):
+    """W4. gained: customers who have bought, gained_share: the part of them whom another brought. leads: brought and
+    have not bought; sales: purchases of those brought. referrers: who brought others; unhappy: of them those who are
+    lost or not content. brought_each, sales_each: of one who is content. lost_share, lost_share_unhappy: of those
+    brought by who is content and by who is not, the part that is lost; cost: customers lost beyond what the others'
+    share would be. refused: claims that do not count, by reason. None where there is nothing to divide by."""
+
+    gained: int
+    gained_referred: int
+    gained_share: float | None
+    leads: int
+    sales: int
+    referrers: int
+    unhappy: int
+    brought_each: float | None
+    sales_each: float | None
+    lost_share: float | None
+    lost_share_unhappy: float | None
+    cost: float | None
+    refused: Mapping[str, int]
+
+
+def word_of_mouth(counts: Mapping[str, int]) -> WordOfMouth | None:
+    """What old customers bring (W4); None where nobody has named anybody."""
+
+    def of(name: str) -> tuple[int, int]:
+        """(all, of the unhappy)."""
+        return counts.get(name, 0), counts.get(f"{name}:unhappy", 0)
+
+    (came, came_bad), (leads, leads_bad) = of("gained_referred"), of("leads_referred")
+    (sales, sales_bad), (lost, lost_bad) = of("sales_referred"), of("lost_referred")
+    referrers, unhappy = of("referrers")
+    refused = {name.partition(":")[2]: n for name, n in counts.items() if name.startswith("referrals_refused:") and n}
+    if not referrers and not came + leads and not refused:
+        return None
+    content = referrers - unhappy
+    usual, bad = share(lost - lost_bad, came - came_bad), share(lost_bad, came_bad)
+    gained = counts.get("gained", 0)
+    return WordOfMouth(
+        gained=gained,
+        gained_referred=came,
+        gained_share=share(came, gained),
+        leads=leads,
+        sales=sales,
+        referrers=referrers,
+        unhappy=unhappy,
+        brought_each=share(came + leads - came_bad - leads_bad, content),
+        sales_each=share(sales - sales_bad, content),
+        lost_share=usual,
+        lost_share_unhappy=bad,
+        cost=None if usual is None or bad is None else (bad - usual) * came_bad,
+        refused=dict(sorted(refused.items())),
+    )
+
+
+class Exits(NamedTuple):
+    """X0-X2. lost: all exits so far; by reason, tier, store of the last purchase and employee in charge, most first.
+    untouched: without a contact by us in the year before; complaining: with a complaint open; unpaid: before
+    contribution had covered the acquisition cost. won_back, won_back_value: who came back, and what was at stake with
+    them (minor units); attempts, cost: contacts with the lost, and what they cost (minor units)."""
+
+    lost: int
+    reasons: Mapping[str, int]
+    tiers: Mapping[str, int]
+    stores: Mapping[str, int]
+    employees: Mapping[str, int]
+    untouched: int
+    complaining: int
+    unpaid: int
+    won_back: int
+    won_back_value: int
+    attempts: int
+    cost: int
+
+
+def exits(counts: Mapping[str, int]) -> Exits:
+    """Who was lost, and why, and who came back (X0-X2)."""
+
+    def by(prefix: str) -> dict[str, int]:
+        found = Counter({name[len(prefix) :]: n for name, n in counts.items() if name.startswith(prefix) and n})
+        return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
+
+    reasons = by("lost:")
+    names = ("lost_untouched", "lost_complaining", "lost_unpaid", "won_back", "won_back_value")
+    told = [counts.get(name, 0) for name in (*names, "win_back:attempts", "win_back:cost")]
+    return Exits(sum(reasons.values()), reasons, by("lost_from:"), by("lost_at:"), by("lost_of:"), *told)
+
+
 def share(part: int, whole: int) -> float | None:
     """`part` of `whole`; None where that says nothing."""
     return part / whole if whole > 0 else None

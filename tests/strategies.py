@@ -262,7 +262,7 @@ def event_of(plain: Plain) -> core.Dated:
     fields = {name: value for name, value in plain.items() if name != "topic"}
     if plain["topic"] == "purchases":
         lines = tuple(core.Line(**line) for line in fields.pop("lines"))
-        return core.Purchase(store_id="s1", lines=lines, **fields)
+        return core.Purchase(**{"store_id": "s1", **fields}, lines=lines)
     kinds = {
         "complaints": core.Complaint, "contacts": core.Contact, "customers": core.Profile, "relay": core.Referral,
     }  # fmt: skip

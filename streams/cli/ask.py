@@ -172,10 +172,12 @@ def run_summary(args: Namespace, settings: Settings) -> int:
     out = Output.of(args)
     with CustomersNow(settings) as now:
         policy, clock = now.policy(), now.clock()
+        counts = now.figures()
         views = [{name: seen[name] for name in _SUMMED} for seen in now.everyone()]
     tiers = summary.tiers(views, [tier.name for tier in policy.tiers])
     top = summary.top_share(seen["value_365d"] for seen in views)
     risks, first = summary.risks(views, RISK_LEVELS), summary.most_at_stake(views)
+    exits, mouth = summary.exits(counts), summary.word_of_mouth(counts)
     with TopicReader(settings.kafka) as reader:
         moves = summary.moves(reader, clock)
         held, dead = summary.records(reader), summary.dead_letters(reader)
@@ -190,6 +192,8 @@ def run_summary(args: Namespace, settings: Settings) -> int:
             "top_20_percent_value_share": top,
             "risk": [line._asdict() for line in risks],
             "most_at_stake": [{name: seen[name] for name in _SUMMED} for seen in first],
+            "exits": exits._asdict(),
+            "word_of_mouth": None if mouth is None else mouth._asdict(),
             "moves": {way: {"number": move.number, "latest": move.latest} for way, move in moves.items()},
             "records": held,
             "dead_letters": dead,
@@ -201,6 +205,9 @@ def run_summary(args: Namespace, settings: Settings) -> int:
     _say_tiers(out, policy, clock, tiers, top)
     _say_moves(out, policy, moves)
     _say_risks(out, policy, risks, first)
+    _say_exits(out, policy, exits)
+    if mouth is not None:
+        _say_word_of_mouth(out, mouth)
     _say_records(out, held, dead)
     return OK
 
@@ -260,6 +267,45 @@ def _say_risks(out: Output, policy: Policy, risks: list[summary.RiskLine], first
         reasons = [reason["text"] for reason in seen["risk_reasons"] if reason["weight"] > 0][:2]
         stake = seen["value_at_stake"] or 0
         out.say(f"  {seen['customer_id']:>6}  {seen['risk_level']}, {money(stake, currency)}: {'; '.join(reasons)}")
+
+
+def _say_exits(out: Output, policy: Policy, exits: summary.Exits) -> None:
+    if not exits.lost:
+        return
+    currency = policy.programme.currency
+    alone = f"{exits.untouched:,} of them without a contact by us in the year before"
+    out.say(f"\nLost so far: {exits.lost:,}, {alone}. Most of all for {_counted(exits.reasons)}.")
+    for name, held in (("stores", exits.stores), ("staff in charge", exits.employees)):
+        if held:
+            out.say(f"  {name}: {_counted(held)}")
+    tried = f" {exits.attempts:,} contacts with the lost cost {money(exits.cost, currency)}." if exits.attempts else ""
+    stake = money(exits.won_back_value, currency)
+    out.say(f"Won back: {exits.won_back:,}, with {stake} {currency} at stake.{tried}")
+
+
+def _counted(held: Mapping[str, int]) -> str:
+    """The first few, and how many there are beside."""
+    first = [f"{count:,} {name}" for name, count in list(held.items())[: summary.SHOWN]]
+    left = sum(list(held.values())[summary.SHOWN :])
+    return ", ".join([*first, *([f"{left:,} other"] if left else [])])
+
+
+def _say_word_of_mouth(out: Output, mouth: summary.WordOfMouth) -> None:
+    part = _percent(mouth.gained_share) or "none"
+    out.say(
+        f"\nWord of mouth: {mouth.gained_referred:,} of {mouth.gained:,} customers ({part}) came through others, with "
+        f"{mouth.sales:,} purchases; {mouth.leads:,} leads have not bought yet."
+    )
+    if mouth.brought_each is not None and mouth.sales_each is not None:
+        out.say(f"A content referrer brought {mouth.brought_each:.2f} people and {mouth.sales_each:.2f} purchases.")
+    if mouth.unhappy:
+        lost = _percent(mouth.lost_share_unhappy) or "none"
+        usual = "" if mouth.lost_share is None else f", of those whom content ones brought {_percent(mouth.lost_share)}"
+        who = f"{mouth.unhappy:,} of {mouth.referrers:,} referrers are lost or not content"
+        out.say(f"{who}: of whom they brought, {lost} are lost{usual}.")
+    if mouth.refused:
+        kinds = ", ".join(f"{count:,} {reason}" for reason, count in mouth.refused.items())
+        out.say(f"Claims that do not count: {kinds}.")
 
 
 def _say_records(out: Output, held: Mapping[str, int], dead: Mapping[str, int]) -> None:

@@ -108,15 +108,22 @@ def test_R6_who_buys_less_but_comes_as_often_fades_and_is_told_once():
 
 def test_X0_X1_what_was_known_at_the_moment_of_lost_is_frozen_and_a_told_reason_is_kept_beside_it():
     policy = policy_of(ladder(*THREE))
-    partition = Partition(policy).run([*plainly(weekly(30)), AT + 600 * DAY_MS])
+    eve = {
+        "topic": "customers", "event_id": "p", "customer_id": "anna", "occurred_at": AT, "joined_at": AT,
+        "employee_id": "eve",
+    }  # fmt: skip
+    elsewhere = sale(AT + 204 * DAY_MS, 100, 98, store_id="s9")
+    partition = Partition(policy).run([*plainly([*weekly(30), eve, elsewhere]), AT + 700 * DAY_MS])
     exit_then = partition.customers["anna"].told.exit
+    assert (exit_then.store, exit_then.employee) == ("s9", "eve")
+    assert (partition.counts["lost_at:s9"], partition.counts["lost_of:eve"]) == (1, 1)
     assert exit_then.at == partition.risks[-1].at
     assert exit_then.tier == partition.risks[-1].tier
     assert exit_then.touches == 0
     assert partition.counts[f"lost:{exit_then.reason}"] == 1
     assert partition.counts["lost_untouched"] == 1
     call = {
-        "topic": "contacts", "event_id": "x1", "customer_id": "anna", "occurred_at": AT + 601 * DAY_MS,
+        "topic": "contacts", "event_id": "x1", "customer_id": "anna", "occurred_at": AT + 701 * DAY_MS,
         "kind": "CARE", "direction": "OUT", "channel": "phone", "cost": 300, "reason": "moved away",
     }  # fmt: skip
     partition.run(plainly([call]))
@@ -124,10 +131,10 @@ def test_X0_X1_what_was_known_at_the_moment_of_lost_is_frozen_and_a_told_reason_
     assert partition.counts["lost:moved away"] == 1
     assert partition.counts[f"lost:{exit_then.reason}"] == 0
     assert (partition.counts["win_back:attempts"], partition.counts["win_back:cost"]) == (1, 300)
-    partition.run(plainly([sale(AT + 610 * DAY_MS, 100, 99)]))
+    partition.run(plainly([sale(AT + 710 * DAY_MS, 100, 99)]))
     held = partition.customers["anna"].told.exit
     assert (held.at, held.reason, held.reasons) == (exit_then.at, exit_then.reason, exit_then.reasons)
-    assert held.won_back_at == AT + 610 * DAY_MS
+    assert held.won_back_at == AT + 710 * DAY_MS
     assert partition.counts["won_back"] == 1
 
 

@@ -110,3 +110,33 @@ def test_a_view_has_all_fields_and_its_json_texts_are_read() -> None:
     assert made["benefits"] == ["a", "b"]
     assert made["clv"] is None
     assert set(JSON_FIELDS) <= set(FIELDS)
+
+
+def test_W4_what_old_customers_bring_and_what_unhappy_ones_cost() -> None:
+    told = summary.word_of_mouth({
+        "gained": 100, "gained_referred": 30, "gained_referred:unhappy": 10, "leads_referred": 8,
+        "leads_referred:unhappy": 2, "sales_referred": 90, "sales_referred:unhappy": 10, "lost_referred": 9,
+        "lost_referred:unhappy": 5, "referrers": 15, "referrers:unhappy": 5, "referrals_refused:loop": 2,
+    })  # fmt: skip
+    assert told is not None
+    assert (told.gained_share, told.leads, told.sales, told.refused) == (0.3, 8, 90, {"loop": 2})
+    assert (told.brought_each, told.sales_each) == (2.6, 8.0)  # 20 who bought, 6 leads and 80 purchases, by 10
+    assert (told.lost_share, told.lost_share_unhappy) == (0.2, 0.5)
+    assert told.cost == pytest.approx(3.0)  # 5 of 10 left, of the others 2 of 10 do
+
+
+def test_W4_where_nobody_named_anybody_there_is_nothing_to_tell() -> None:
+    assert summary.word_of_mouth({"gained": 5}) is None
+    only = summary.word_of_mouth({"referrers": 1, "leads_referred": 1})
+    assert only is not None
+    assert (only.gained_share, only.lost_share, only.cost, only.brought_each) == (None, None, None, 1.0)
+
+
+def test_X0_X2_exits_by_reason_and_tier_most_first_and_who_came_back() -> None:
+    told = summary.exits({
+        "lost:silence": 2, "lost:price": 5, "lost:rare": 0, "lost_from:gold": 7, "lost_at:s9": 7, "lost_of:eve": 1,
+        "lost_untouched": 3, "won_back": 1, "won_back_value": 900, "win_back:attempts": 4, "win_back:cost": 60,
+    })  # fmt: skip
+    assert (told.lost, list(told.reasons.items()), told.tiers) == (7, [("price", 5), ("silence", 2)], {"gold": 7})
+    assert (told.stores, told.employees) == ({"s9": 7}, {"eve": 1})
+    assert (told.untouched, told.won_back, told.won_back_value, told.attempts, told.cost) == (3, 1, 900, 4, 60)
