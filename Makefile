@@ -7,6 +7,7 @@ BIN := .venv/bin
 REQ := requirements
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 PYTEST_ARGS ?=
+ON_SERVERS := tests/contract/ tests/live/ tests/chaos/
 SEEDS ?= 200
 
 help:  ## what make can do here
@@ -17,7 +18,12 @@ run: install  ## real servers, a year of real tills, who rose and fell (4 min; t
 	@$(BIN)/loyalty demo
 
 test: lint  ## everything: style, types, arrows, then all tests on their own servers
+ifeq ($(PYTEST_ARGS),)
+	$(BIN)/python -m pytest --numprocesses auto $(filter-out $(ON_SERVERS), $(wildcard tests/*/ tests/test_*.py))
+	$(BIN)/python -m pytest $(ON_SERVERS)
+else
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+endif
 
 lint: dev  ## style, types and arrows (half a minute)
 	$(BIN)/ruff check .
