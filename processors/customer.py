@@ -65,7 +65,8 @@ class Told(Struct, frozen=True, array_like=True, gc=False):
     """What the world was last told. `tier_since`: ms of the last change, None if never changed. `below_since`: since
     when, without a break, the qualified tier has been below `tier` (ms). `level`: of risk, and the ms of its last
     change; `fading`: they buy less than they used to, and the ms at which that was last told or taken back.
-    `paid_back_at`: when contribution had covered the acquisition cost (V2). `exit`: of the last time they were lost."""
+    `paid_back_at`: when contribution had covered the acquisition cost (V2). `exit`: of the last time they were lost.
+    `club_since`: member of the lifetime club, for good (T7), ms."""
 
     tier: str
     tier_since: int | None = None
@@ -76,6 +77,7 @@ class Told(Struct, frozen=True, array_like=True, gc=False):
     fading_since: int | None = None
     paid_back_at: int | None = None
     exit: Exit | None = None
+    club_since: int | None = None
 
 
 class Customer(Struct, frozen=True, array_like=True, gc=False):

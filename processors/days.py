@@ -10,6 +10,7 @@ That no zone changes its offset there and back within one UTC day is held by a t
 
 from __future__ import annotations
 
+from calendar import isleap
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -104,6 +105,14 @@ class Calendar:
         later = self._utc(local + timedelta(days=days), fold=0) + milliseconds
         self.day_of(ms), self.day_of(later)  # remembers both days' offsets
         return later
+
+    @staticmethod
+    def years_after(day: int, years: int) -> int:
+        """The same date so many years later; of 29 February, where there is none, 1 March. Before the year 10000."""
+        start = date.fromordinal(day + _EPOCH_ORDINAL)
+        year = start.year + years
+        leaps = start.month == 2 and start.day == 29 and not isleap(year)
+        return (date(year, 3, 1) if leaps else start.replace(year=year)).toordinal() - _EPOCH_ORDINAL
 
     @staticmethod
     def iso_day(day: int) -> str:

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from processors import loyalty, risk, tier, worth
 from processors.customer import FOREVER, Customer, Told
-from processors.history import WINDOW_DAYS, History, first_leaving_day, within
+from processors.history import History, within
 from processors.outputs import Output
 from processors.policy import Policy
 from processors.risk import Risk
@@ -36,10 +36,10 @@ def review(customer: Customer, now: int, around: Surroundings, policy: Policy) -
     calendar = policy.calendar
     day = calendar.day_of(now)
     history = within(customer.history, day)
-    verdict = tier.decide(customer.told, tier.qualified(around.ladder, history, day, calendar), now, policy)
+    told, rank = tier.reached(customer.told, history, now, around, policy)
+    verdict = tier.decide(told, rank, now, policy)
     told = verdict.told
-    leaving = first_leaving_day(history, calendar, day)
-    until = None if leaving is None else leaving + WINDOW_DAYS
+    until = tier.changes_by_time(told, history, now, policy)
     seen = risk.assess(customer.id, history, told, day, policy)
     transition, waits = None, False
     if seen is not None:

@@ -1,8 +1,9 @@
-"""T1-T5: the tier of a customer, from the figures of a review and from what was last told.
+"""T1-T5, T7: the tier of a customer, from the figures of a review and from what was last told.
 
 T1 up at once, to the highest tier all of whose conditions hold. T2 down after `grace_days` below without a break; a
 review at or above ends the grace. T3 one tier a grace where the policy says so. T4 each change says which condition
-decided, until when the tier keeps by itself, and what the next one asks. T5 its benefits.
+decided, until when the tier keeps by itself, and what the next one asks. T5 its benefits. T7 never below the floor of
+the club.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
+from processors import club
 from processors.customer import FOREVER, Customer, Told
 from processors.days import Calendar
 from processors.history import WINDOW_DAYS, History, first_leaving_day, within
@@ -101,6 +103,36 @@ def qualified(ladder: Ladder, facts: History, day: int, calendar: Calendar) -> i
     return 0
 
 
+def reached(told: Told, facts: History, now: int, around: Surroundings, policy: Policy) -> tuple[Told, int]:
+    """The rank that a review at `now` (ms) finds, never below the club's floor (T7), and who joins the club with it.
+
+    facts: within the window.
+    """
+    calendar = policy.calendar
+    day = calendar.day_of(now)
+    rank = qualified(around.ladder, facts, day, calendar)
+    if policy.club is None:
+        return told, rank
+    since = club.joined(told, facts, now, day, policy)
+    if since != told.club_since:
+        told = replace(told, club_since=since)
+    return told, max(rank, club.floor(told, policy))
+
+
+def changes_by_time(told: Told, facts: History, now: int, policy: Policy) -> int | None:
+    """The earliest programme day after `now`'s on which, by time alone, a tier could change but for a grace that ends:
+    a fact leaves, or the club's years are full. None: there is none. facts: within the window."""
+    calendar = policy.calendar
+    day = calendar.day_of(now)
+    leaving = first_leaving_day(facts, calendar, day)
+    until = None if leaving is None else leaving + WINDOW_DAYS
+    if policy.club is not None and told.club_since is None:
+        jubilee = club.jubilee_day(facts, policy)
+        if jubilee is not None and day < jubilee and (until is None or jubilee < until):
+            return jubilee
+    return until
+
+
 def decide(told: Told, reached: int, now: int, policy: Policy) -> Verdict:
     """What a review at `now` makes of the tier (T1-T3), where the facts qualify for rank `reached`.
 
@@ -138,20 +170,26 @@ def _now_in(told: Told, policy: Policy, rank: int, tier_since: int | None, below
 def changes(customer: Customer, verdict: Verdict, around: Surroundings, policy: Policy) -> tuple[TierChange, ...]:
     """The outputs of `verdict` (T4, T5), for `customer` as reviewed at the instant `customer.now`."""
     calendar = policy.calendar
-    figs = figures(customer.history, calendar.day_of(customer.now), calendar)
-    return tuple(_change(customer, figs, step, verdict, around, policy) for step in verdict.steps)
+    day = calendar.day_of(customer.now)
+    figs = figures(customer.history, day, calendar)
+    earned = qualified(around.ladder, customer.history, day, calendar)
+    return tuple(_change(customer, figs, step, earned, verdict, around, policy) for step in verdict.steps)
 
 
 def _change(
     customer: Customer,
     figs: Figures,
     step: Step,
+    earned: int,
     verdict: Verdict,
     around: Surroundings,
     policy: Policy,
 ) -> TierChange:
     tiers, up = policy.tiers, step.to_rank > step.from_rank
     code, have, need = _decided(figs, tiers[step.to_rank if up else step.from_rank], up, around)
+    if up and step.to_rank > earned:
+        day = policy.calendar.day_of(customer.now)
+        code, have, need = next(club.ways_in(customer.history, day, policy), ("club", 0, 0))
     above = tiers[step.to_rank + 1] if step.to_rank + 1 < len(tiers) else None
     told = replace(verdict.told, tier=tiers[step.to_rank].name, tier_since=customer.now)
     return TierChange(
@@ -203,14 +241,14 @@ def keep_until(told: Told, history: History, now: int, around: Surroundings, pol
         return None
     calendar, at = policy.calendar, now
     for _ in range(_INSTANTS_MAX):
-        day = calendar.day_of(at)
-        history = within(history, day)
-        verdict = decide(told, qualified(around.ladder, history, day, calendar), at, policy)
+        history = within(history, calendar.day_of(at))
+        told, rank_then = reached(told, history, at, around, policy)
+        verdict = decide(told, rank_then, at, policy)
         told = verdict.told
         if policy.ranks[told.tier] < rank:
             return at
-        leaving = first_leaving_day(history, calendar, day)
-        following = FOREVER if leaving is None else calendar.begins_after(leaving + WINDOW_DAYS, at)
+        changes = changes_by_time(told, history, at, policy)
+        following = FOREVER if changes is None else calendar.begins_after(changes, at)
         at = following if verdict.deadline is None else min(verdict.deadline, following)
         if at == FOREVER:
             return None

@@ -14,7 +14,7 @@ from string import Formatter
 from processors.money import major
 from processors.outputs import Reason
 
-_MONEY = frozenset({"min_value_365d", "min_margin_365d", "min_contribution_365d", "min_value_share_rank"})
+_MONEY = frozenset({"min_value_365d", "min_margin_365d", "min_contribution_365d", "min_value_share_rank", "club_value"})
 _TABLES = ("reason", "missing", "risk", "plain")
 _WHOLE_FROM = 9.95  # shown with one decimal it would be 10
 _MORE, _ALONE, _GOOD = "_more", "_alone", "_good"

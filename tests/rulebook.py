@@ -58,6 +58,11 @@ RULES = {
         "The condition that decided with have and need, until when the tier is kept by itself, and what the next asks.",
     ),
     "T5": ("Benefits", "A tier's benefits are in the policy, in the customer's view and in the change event."),
+    "T7": (
+        "Lifetime club",
+        "Who has ever brought, or bought, enough, or has stayed long enough, has a floor tier for good: returns,"
+        " complaints and silence take nothing away.",
+    ),
     "L1": ("Five signs", "Of loyalty: repeats, speaks up, varied, recommends, steadfast."),
     "L2": (
         "The layer",

@@ -69,7 +69,23 @@ def policies(draw: st.DrawFn, zone: str | None = None, grace: int | None = None)
         f"[currencies]\nrates = {{ {rates} }}",
         *draw(_risks()),
     ]
-    return "\n".join(lines + draw(_ladders())) + "\n"
+    ladder = draw(_ladders())
+    return "\n".join(lines + draw(_clubs(ladder)) + ladder) + "\n"
+
+
+@st.composite
+def _clubs(draw: st.DrawFn, ladder: list[str]) -> list[str]:
+    """Now and then a club: by one condition or more, for any tier of the ladder."""
+    if draw(st.integers(0, 2)):
+        return []
+    names = [line.partition(" = ")[2] for line in ladder if line.startswith("name")]
+    ways = {
+        "min_lifetime_value": draw(st.sampled_from((1, 500, 3000))),
+        "min_years": draw(st.sampled_from((1, 1, 2, 4))),
+        "min_lifetime_purchases": draw(st.sampled_from((1, 3, 6))),
+    }
+    given = draw(st.lists(st.sampled_from(sorted(ways)), min_size=1, unique=True))
+    return ["[club]", f"floor_tier = {draw(st.sampled_from(names))}", *(f"{name} = {ways[name]}" for name in given)]
 
 
 @st.composite

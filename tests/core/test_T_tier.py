@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from processors import tier
 from processors.customer import FOREVER
+from processors.policy import Policy
 from processors.review import review
 from tests.core.driving import LAST_MS, Partition, plainly
 from tests.core.events import ny, sale
@@ -93,6 +94,18 @@ def test_T4_keep_until_is_when_the_tier_is_lost_if_nothing_but_time_passes(text,
         assert lower[:1] == ([] if told.keep_until is None else [told.keep_until])
 
 
+def club_ways(policy: Policy) -> dict[str, int | None]:
+    """What the club asks, by the code of a change that it decides."""
+    club = policy.club
+    if club is None:
+        return {}
+    return {
+        "club_value": club.min_lifetime_value,
+        "club_years": club.min_years,
+        "club_purchases": club.min_lifetime_purchases,
+    }
+
+
 @given(policies(), st.data())
 def test_T4_T5_each_change_says_why_what_next_and_what_it_brings(text, data):
     policy = policy_of(text)
@@ -103,7 +116,7 @@ def test_T4_T5_each_change_says_why_what_next_and_what_it_brings(text, data):
     assert [c.from_tier for c in changes] == ["member", *(c.to_tier for c in changes)][: len(changes)]
     for one in changes:
         up = policy.ranks[one.to_tier] > policy.ranks[one.from_tier]
-        decided = dict(by_name[one.to_tier if up else one.from_tier].conditions)
+        decided = dict(by_name[one.to_tier if up else one.from_tier].conditions) | club_ways(policy)
         assert one.direction == ("UP" if up else "DOWN")
         assert decided[one.code] == one.need
         assert (one.have >= one.need) is up
@@ -125,7 +138,8 @@ def test_T1_qualified_is_the_highest_tier_all_of_whose_conditions_hold(text, dat
     events = data.draw(histories(policy.programme.time_zone))
     partition = Partition(policy).run(plainly(events))
     expected, anna = life(events, parsed(text)), partition.customers["anna"]
-    held, fits = policy.ranks[anna.told.tier], qualified(expected.facts, anna.now, parsed(text))
+    fits = max(qualified(expected.facts, anna.now, parsed(text)), expected.floor(anna.now))
+    held = policy.ranks[anna.told.tier]
     assert held == fits if anna.told.below_since is None else held > fits
 
 
@@ -234,3 +248,54 @@ def test_T4_keep_until_when_the_midnight_that_ends_the_grace_lifts_the_customer_
     lost = dates.midnight(dates.day(rest, NY) + 395, NY)
     assert [(one.at, one.keep_until) for one in partition.told] == [(rest, lost)]
     assert partition.run([lost]).tiers("anna")[1:] == [(lost, "silver", "member")]
+
+
+# -- the club
+
+
+AT = 1_750_000_000_000
+
+
+def club_of(*ways: str) -> Policy:
+    return policy_of(ladder(*THREE) + f'\n[club]\nfloor_tier = "silver"\n{chr(10).join(ways)}\n')
+
+
+def test_T7_who_is_in_the_club_keeps_its_tier_through_returns_complaints_and_silence():
+    back = sale(AT + 2 * DAY_MS, 900, 2, kind="RETURN")
+    angry = {
+        "topic": "complaints", "event_id": "c", "customer_id": "anna", "occurred_at": AT + 3 * DAY_MS,
+        "complaint_id": "c1", "status": "OPENED", "severity": 5, "about": "STAFF",
+    }  # fmt: skip
+    log = plainly([sale(AT, 900), back, angry])
+    partition = Partition(club_of("min_lifetime_value = 900")).run([*log, AT + 1500 * DAY_MS])
+    anna = partition.customers["anna"]
+    assert (anna.told.tier, anna.told.club_since) == ("silver", AT)
+    without = Partition(policy_of(ladder(*THREE))).run([*log, AT + 1500 * DAY_MS])
+    assert without.customers["anna"].told.tier == "member"
+
+
+def test_T7_the_floor_says_by_which_way_in_and_keeps_for_good():
+    partition = Partition(club_of("min_lifetime_purchases = 3"))
+    partition.run(plainly([sale(AT + n, 1, n) for n in range(3)]))
+    (change,) = partition.told
+    assert (change.to_tier, change.code, change.have, change.need) == ("silver", "club_purchases", 3, 3)
+    assert (change.at, change.keep_until) == (AT + 2, None)
+
+
+def test_T7_years_are_full_on_their_own_day_without_an_event():
+    partition = Partition(club_of("min_years = 4"))
+    partition.run(plainly([sale(ny("2016-02-29 10:00"), 1)]))
+    day = ny("2020-02-29 00:00")
+    partition.run([day - 1])
+    assert partition.told == []
+    partition.run([day + 5 * DAY_MS])
+    assert [(one.at, one.to_tier, one.code) for one in partition.told] == [(day, "silver", "club_years")]
+
+
+def test_T7_a_policy_without_the_club_lets_the_floor_go_after_the_grace():
+    partition = Partition(club_of("min_lifetime_purchases = 1"))
+    partition.run(plainly([sale(AT, 1)]))
+    plain = policy_of(ladder(*THREE))
+    partition.around_is(tier.surroundings(plain, AT + DAY_MS), plain)
+    partition.run([AT + 100 * DAY_MS])
+    assert partition.customers["anna"].told.tier == "member"

@@ -48,3 +48,10 @@ def same_local_time(ms: int, days: int, zone: str) -> int:
     """The instant at the same local time, so many calendar days later; never before `ms` itself."""
     local = utc(ms).astimezone(ZoneInfo(zone)).replace(tzinfo=None) + timedelta(days=days)
     return max(ms, to_ms(local.replace(tzinfo=ZoneInfo(zone), fold=0)))
+
+
+def years_later(ordinal: int, years: int) -> int:
+    """The same date so many years later; the day after 28 February where there is no 29th."""
+    start = date.fromordinal(ordinal)
+    before = date(start.year + years, start.month, min(start.day, 28)).toordinal()
+    return before + start.day - min(start.day, 28)

@@ -55,6 +55,7 @@ class Life:
         self.tier = 0
         self.changed_at: int | None = None
         self.below_since: int | None = None
+        self.member = False
         self.shares: dict[str, int] = {}
         self.changes: list[Change] = []
         self.standing = Standing(policy, careful=careful)
@@ -133,7 +134,7 @@ class Life:
 
     def look_at_tier(self, at: int) -> None:
         """Up at once; down when below without a break for the whole grace."""
-        fits = qualified(self.facts, at, self.policy, self.shares)
+        fits = max(qualified(self.facts, at, self.policy, self.shares), self.floor(at))
         if fits > self.tier:
             self.move(at, fits)
         if fits == self.tier:
@@ -145,6 +146,25 @@ class Life:
             self.move(at, self.tier - 1 if self.one_step_down else fits)
             self.below_since = at if self.tier > fits else None
 
+    def floor(self, at: int) -> int:
+        """The club's tier for good, once any of its conditions has held at a look; else the lowest."""
+        club = self.policy.get("club")
+        if club is None:
+            return 0
+        known, jubilee = self.facts.view(at), self.jubilee()
+        self.member = self.member or any((
+            "min_lifetime_value" in club and known["lifetime_value"] >= club["min_lifetime_value"],
+            "min_lifetime_purchases" in club and known["lifetime_purchases"] >= club["min_lifetime_purchases"],
+            jubilee is not None and jubilee <= dates.day(at, self.facts.zone),
+        ))  # fmt: skip
+        names = [tier["name"] for tier in self.policy["tiers"]]
+        return names.index(club["floor_tier"]) if self.member else 0
+
+    def jubilee(self) -> int | None:
+        """The day on which the club's years since the first purchase are full."""
+        years, bought = self.policy.get("club", {}).get("min_years"), [basket.at for basket in self.facts.sales]
+        return dates.years_later(dates.day(min(bought), self.facts.zone), years) if years and bought else None
+
     def move(self, at: int, tier: int) -> None:
         names = [t["name"] for t in self.policy["tiers"]]
         self.changes.append(Change(at, names[self.tier], names[tier], self.facts.value_365d(at)))
@@ -154,7 +174,9 @@ class Life:
         """The earliest instant after `now` at which a figure or the tier could change by time alone."""
         assert self.now is not None
         zone, ahead = self.facts.zone, self.standing.next_days(self.facts, self.now, self.below_since is not None)
-        risky = (dates.midnight(day, zone) for day in ahead)
+        jubilee = self.jubilee()
+        days = [*ahead, *([] if jubilee is None or self.member else [jubilee])]
+        risky = (dates.midnight(day, zone) for day in days)
         return min(
             self.facts.next_leaving(self.now),
             self.grace_end(),
