@@ -87,9 +87,20 @@ RULES = {
         "A referred customer counts once, for the first who named them or whom they named; self-referrals, loops and"
         " second claims are refused and counted.",
     ),
+    "W2": (
+        "Network value",
+        "`network_value`: the own `clv` and the policy's share of the `clv` of those brought, one level deep.",
+    ),
+    "W3": (
+        "A lost or unhappy referrer",
+        "Who was brought by a customer who is lost or not content is nearer to leaving, by the policy's weight.",
+    ),
     "W4": ("What word of mouth brings", "Customers who came through others, leads and purchases they brought."),
     "X0": ("Exits are frozen", "What was known at the moment of LOST is kept and does not drift."),
-    "X1": ("Every exit has a reason", "The one told, else the strongest of the risk."),
+    "X1": (
+        "Every exit has a reason",
+        "The one told, else the strongest of the risk; counted by reason, tier, store, employee.",
+    ),
     "X2": ("Win-back", "Attempts, their cost, successes and the value won back are counted."),
     "D1": (
         "No order and no repeat matters",
