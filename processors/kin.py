@@ -16,7 +16,7 @@ from processors.history import History
 from processors.money import half_even
 from processors.policy import Policy
 from processors.risk import LOST
-from processors.signals import prospects, unhappy
+from processors.signals import by_silence, unhappy
 from processors.value import rhythm
 from processors.word_of_mouth import referrer_of
 from processors.worth import worth
@@ -37,7 +37,7 @@ def clv_of(customer: Customer, policy: Policy) -> int:
     """Expected contribution as of the customer's last review, minor units."""
     facts, day = customer.history, policy.calendar.day_of(customer.now)
     who = rhythm(facts.purchase_days)
-    return worth(facts, who, 0.0 if who is None else prospects(who, day, policy)[0], day, policy).clv
+    return worth(facts, who, 0.0 if who is None else by_silence(who, policy)(day)[0], day, policy).clv
 
 
 def network_value(facts: History, own: int, policy: Policy) -> int:

@@ -10,6 +10,7 @@ Journal of Research in Marketing 24(3) (MBG/NBD); Fader, Hardie 2013, "The Gamma
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from math import exp, expm1, inf, lgamma, log, log1p, sqrt
 from typing import Final
@@ -44,20 +45,31 @@ def chances(x: int, recency: float, age: float, horizon: float, m: Model) -> tup
     >>> round(chances(2, 30.43, 38.86, 39.0, bg)[0], 4)
     0.7266
     """
-    shape, rate = m.r + x, m.alpha + age
-    silent = -expm1(-shape * log1p(horizon / rate))  # the chance that who is still there buys within the horizon
-    if m.kind == "mbg_nbd":
-        odds = shape * log(rate / (m.alpha + recency)) + log(m.a / (m.b + x))
-    elif x:
-        odds = shape * log(rate / (m.alpha + recency)) + log(m.a / (m.b + x - 1))
-    else:
-        return 1.0, 1.0 - silent  # BG/NBD lets a customer leave only after a repeat purchase
-    if odds > 0.0:
-        gone = exp(-odds)
-        alive = gone / (1.0 + gone)
-    else:
-        alive = 1.0 / (1.0 + exp(odds))
-    return alive, 1.0 - alive * silent
+    return chances_by_age(x, recency, m)(age, horizon)
+
+
+def chances_by_age(x: int, recency: float, m: Model) -> Callable[[float, float], tuple[float, float]]:
+    """`chances` of one customer as time passes: of (age, horizon) in weeks, what does not change worked out once."""
+    shape, alpha = m.r + x, m.alpha
+    mbg = m.kind == "mbg_nbd"
+    leaves = mbg or x > 0  # BG/NBD lets a customer leave only after a repeat purchase
+    until_last = alpha + recency
+    odds_then = log(m.a / (m.b + x - (not mbg))) if leaves else -inf  # of being gone, right after the last purchase
+
+    def at(age: float, horizon: float) -> tuple[float, float]:
+        rate = alpha + age
+        silent = -expm1(-shape * log1p(horizon / rate))  # the chance that who is still there buys within the horizon
+        if not leaves:
+            return 1.0, 1.0 - silent
+        odds = shape * log(rate / until_last) + odds_then
+        if odds > 0.0:
+            gone = exp(-odds)
+            alive = gone / (1.0 + gone)
+        else:
+            alive = 1.0 / (1.0 + exp(odds))
+        return alive, 1.0 - alive * silent
+
+    return at
 
 
 def p_alive(x: int, recency: float, age: float, m: Model) -> float:

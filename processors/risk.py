@@ -9,6 +9,7 @@ else there would be to say is said when the next day begins, if it is still so. 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import ceil, log
 from typing import Final, NamedTuple
 
 from msgspec.structs import replace
@@ -21,13 +22,12 @@ from processors.policy import Policy
 from processors.signals import (
     RECENT_DAYS,
     Signals,
+    by_silence,
     logit,
     numbers,
-    prospects,
     rest,
     score_of,
     signals,
-    silence_driven,
 )
 from processors.value import Rhythm, rhythm
 from processors.word_of_mouth import referrer_of
@@ -43,7 +43,7 @@ _FADING_DAYS: Final = 3
 
 
 class Risk(NamedTuple):
-    """who: the customer's rhythm. day: of the assessment. rest: of the score's logit, what silence does not drive.
+    """who: the customer's rhythm. day: of the assessment. logit: of the score; rest: what silence does not drive of it.
     limit: days of silence beyond which they are lost. leaves: the day on which the first of the last 90 days' facts
     leaves them, None if they are empty. alive, none: `p_alive` and `p_no_purchase`."""
 
@@ -53,6 +53,7 @@ class Risk(NamedTuple):
     none: float
     signals: Signals
     rest: float
+    logit: float
     score: float
     limit: int
     leaves: int | None
@@ -75,13 +76,13 @@ def assess(customer_id: str, facts: History, told: Told, day: int, policy: Polic
     if who is None:
         return None
     lately = recent(facts, day, RECENT_DAYS)
-    alive, none = prospects(who, day, policy)
+    driven = by_silence(who, policy)(day)
     falling, gone = told.below_since is not None, bool(facts.kin) and _referrer_gone(facts, customer_id)
-    found = signals(facts, who, lately, day, none, policy, falling=falling, gone=gone)
+    found = signals(facts, who, lately, day, driven, policy, falling=falling, gone=gone)
     others = rest(found, policy)
     total = logit(others, found.no_purchase, found.silence, policy)
     leaves = None if lately.first is None else lately.first + RECENT_DAYS
-    return Risk(who, day, alive, none, found, others, score_of(total), _limit(who, policy), leaves)
+    return Risk(who, day, driven[0], driven[1], found, others, total, score_of(total), _limit(who, policy), leaves)
 
 
 def _referrer_gone(facts: History, customer_id: str) -> bool:
@@ -174,22 +175,41 @@ def next_day(risk: Risk, told: Told, until: int | None, policy: Policy) -> int |
     if threshold is None or risk.score >= threshold:
         return found
     last = found - 1 if until is None else min(found, until) - 1
-    if last <= risk.day or _score_on(risk, last, policy) < threshold:
-        return found
-    low, high = risk.day, last
+    return found if last <= risk.day else _crossing(risk, last, threshold, policy) or found
+
+
+def _crossing(risk: Risk, high: int, threshold: float, policy: Policy) -> int | None:
+    """The first day after `risk.day`, up to `high`, whose score is `threshold` by silence alone; None: there is none.
+
+    A line between the ends of what is left says where to look, which nearly always finds it in two steps; a look at
+    its neighbour then ends the search. Where the line misleads, halving does.
+    """
+    rest, on = risk.rest, by_silence(risk.who, policy)
+
+    def logit_on(day: int) -> float:
+        _, _, no_purchase, silence = on(day)
+        return logit(rest, no_purchase, silence, policy)
+
+    at_high = logit_on(high)
+    if score_of(at_high) < threshold:
+        return None
+    low, at_low, goal = risk.day, risk.logit, log(threshold / (1.0 - threshold)) if threshold < 1.0 else at_high
+    lines = _LINES
     while high - low > 1:
         middle = (low + high) // 2
-        if _score_on(risk, middle, policy) >= threshold:
-            high = middle
+        if lines:
+            lines -= 1
+            share = (goal - at_low) / (at_high - at_low) if at_high > at_low else 0.5
+            middle = min(max(low + ceil(share * (high - low)), low + 1), high - 1)
+        at_middle = logit_on(middle)
+        if score_of(at_middle) >= threshold:
+            high, at_high = middle, at_middle
         else:
-            low = middle
+            low, at_low = middle, at_middle
     return high
 
 
-def _score_on(risk: Risk, day: int, policy: Policy) -> float:
-    """The score on a later day on which nothing but silence has grown."""
-    none = prospects(risk.who, day, policy)[1]
-    return score_of(logit(risk.rest, *silence_driven(risk.who, day, none), policy))
+_LINES: Final = 6
 
 
 # ---- what is said

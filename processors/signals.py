@@ -2,7 +2,7 @@
 
 `no_purchase` and `silence` grow with each day without a purchase, and nothing else changes between the days on which a
 dated fact leaves the last 90 or the last 365 days: so between such days longer silence never lowers the risk, and the
-day on which a level is crossed is found by halving.
+day on which a level is crossed can be searched.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from operator import mul
 from typing import Final, NamedTuple
 
 from processors.history import WINDOW_DAYS, History, Recent
-from processors.lifetime import chances
+from processors.lifetime import chances_by_age
 from processors.policy import Policy
 from processors.value import PACE_DAYS, Rhythm
 
@@ -53,25 +53,24 @@ class Signals(NamedTuple):
     small_spend: float = 0.0
 
 
-def prospects(who: Rhythm, day: int, policy: Policy) -> tuple[float, float]:
-    """(`p_alive`, `p_no_purchase` within the policy's horizon) on programme day `day` (R1)."""
-    first = who.first
+def by_silence(who: Rhythm, policy: Policy) -> Callable[[int], tuple[float, float, float, float]]:
+    """What a day without a purchase changes, by the programme day: (`p_alive`, `p_no_purchase` within the policy's
+    horizon, and the signals `no_purchase` and `silence`, neither of which falls as days pass) (R1, R2)."""
+    first, last, gap = who.first, who.last, who.gap
     weeks = policy.risk.horizon_days / 7
-    return chances(who.x, (who.last - first) / 7, (day - first) / 7, weeks, policy.model)
+    chances_at = chances_by_age(who.x, (last - first) / 7, policy.model)
 
+    def on(day: int) -> tuple[float, float, float, float]:
+        alive, none = chances_at((day - first) / 7, weeks)
+        if 0.0 < none < 1.0:
+            odds = log(none / (1.0 - none))
+            odds = -_LOGIT_MAX if odds < -_LOGIT_MAX else _LOGIT_MAX if odds > _LOGIT_MAX else odds
+        else:
+            odds = -_LOGIT_MAX if none <= 0.0 else _LOGIT_MAX
+        silence = 0.0 if gap is None else log1p((day - last) / gap)
+        return alive, none, odds, silence if silence < _SILENCE_MAX else _SILENCE_MAX
 
-def silence_driven(who: Rhythm, day: int, none: float) -> tuple[float, float]:
-    """(`no_purchase`, `silence`) on programme day `day`, neither falling as days pass; none: `p_no_purchase` then."""
-    gap = who.gap
-    return _logit(none), 0.0 if gap is None else min(log1p((day - who.last) / gap), _SILENCE_MAX)
-
-
-def _logit(chance: float) -> float:
-    if chance <= 0.0:
-        return -_LOGIT_MAX
-    if chance >= 1.0:
-        return _LOGIT_MAX
-    return max(-_LOGIT_MAX, min(log(chance / (1.0 - chance)), _LOGIT_MAX))
+    return on
 
 
 def signals(
@@ -79,16 +78,16 @@ def signals(
     who: Rhythm,
     lately: Recent,
     day: int,
-    none: float,
+    driven: tuple[float, float, float, float],
     policy: Policy,
     *,
     falling: bool = False,
     gone: bool = False,
 ) -> Signals:
     """The signals on programme day `day` of who has bought (R2). facts: within the window ending on `day`; lately: of
-    its last `RECENT_DAYS`. none: `p_no_purchase`. falling: a tier's grace is running. gone: who brought them is lost or
-    not content (W3)."""
-    no_purchase, silence = silence_driven(who, day, none)
+    its last `RECENT_DAYS`. driven: see `by_silence`. falling: a tier's grace is running. gone: who brought them is
+    lost or not content (W3)."""
+    _, _, no_purchase, silence = driven
     spend = visits = 0.0
     if lately.past_span:
         spend = lacking(lately.value, facts.value - lately.value, lately.past_span)
@@ -141,7 +140,7 @@ def narrowing(facts: History, day: int) -> float:
     if len(known) < 2:
         return 0.0
     since = day - RECENT_DAYS
-    return sum(last <= since for last in known.values()) / len(known)
+    return len([last for last in known.values() if last <= since]) / len(known)
 
 
 def _complaints(facts: History, day: int, policy: Policy) -> tuple[float, float, float]:

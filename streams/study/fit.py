@@ -28,7 +28,7 @@ from processors.fitting import (
 from processors.history import History, recent, unpack_days, within
 from processors.lifetime import Model, chances, expected_purchases
 from processors.policy import Policy
-from processors.signals import RECENT_DAYS, Signals, prospects, score_of, signals, silence_driven
+from processors.signals import RECENT_DAYS, Signals, by_silence, score_of, signals
 from processors.value import Rhythm, rhythm
 from streams.replay import Histories, folded
 
@@ -223,8 +223,8 @@ def review_cases(found: Histories, end: int, policy: Policy) -> Iterable[Case]:
             if who is None or who.x + 1 < LEAST_PURCHASE_DAYS or day - who.last > horizon:
                 continue
             facts = within(customer.history, day)
-            none = prospects(who, day, policy)[1]
-            given = signals(facts, who, recent(facts, day, RECENT_DAYS), day, none, policy)
+            driven = by_silence(who, policy)(day)
+            given = signals(facts, who, recent(facts, day, RECENT_DAYS), day, driven, policy)
             yield Case(name, day, who, given, not any(day < then <= day + horizon for then in bought))
 
 
@@ -242,8 +242,8 @@ def _model_at(found: Histories, kind: str, day: int, policy: Policy) -> Model:
 
 def _under(case: Case, policy: Policy) -> Case:
     """The case with the chance that another model gives."""
-    none = prospects(case.who, case.day, policy)[1]
-    return case._replace(signals=case.signals._replace(no_purchase=silence_driven(case.who, case.day, none)[0]))
+    no_purchase = by_silence(case.who, policy)(case.day)[2]
+    return case._replace(signals=case.signals._replace(no_purchase=no_purchase))
 
 
 def _fit(cases: Sequence[Case], policy: Policy) -> WeightsFit:

@@ -18,7 +18,7 @@ from processors.events import Dated, Purchase
 from processors.fitting import fit_model
 from processors.history import History, recent, within
 from processors.policy import Policy
-from processors.signals import RECENT_DAYS, Signals, prospects, signals
+from processors.signals import RECENT_DAYS, Signals, by_silence, signals
 from processors.value import Rhythm, rhythm
 from schemas import codec
 from streams.datasets import dataset
@@ -154,7 +154,7 @@ def _cases(then: dict[int, Customer], protocol: Protocol, policy: Policy) -> Ite
             day,
             facts,
             who,
-            signals(facts, who, lately, day, prospects(who, day, policy)[1], policy),
+            signals(facts, who, lately, day, by_silence(who, policy)(day), policy),
             max(facts.value, 0) / min(_YEAR, day - who.first),
             max(lately.value, 0) / RECENT_DAYS,
             not any(day <= then_bought < day + horizon for then_bought in bought),
@@ -193,6 +193,6 @@ def _daily(name: str, own: list[Dated], last: int, horizon: int, policy: Policy,
         assert who is not None
         facts = within(customer.history, day)
         lately = recent(facts, day, RECENT_DAYS)
-        given = signals(facts, who, lately, day, prospects(who, day, policy)[1], policy)
+        given = signals(facts, who, lately, day, by_silence(who, policy)(day), policy)
         usual = max(facts.value, 0) / min(_YEAR, day - who.first)
         yield Case(name, day, facts, who, given, usual, max(lately.value, 0) / RECENT_DAYS, True, 0)

@@ -11,7 +11,7 @@ import pytest
 from processors.events import Line, Purchase
 from processors.history import recent, within
 from processors.policy import Policy, load_policy
-from processors.signals import RECENT_DAYS, Signals, prospects, signals
+from processors.signals import RECENT_DAYS, Signals, by_silence, signals
 from streams.replay import Histories, folded
 from streams.study.fit import Fitted, auc, average_precision, fit_history, review_cases
 from streams.study.plots import plot_calibration
@@ -80,8 +80,8 @@ def test_R2_a_case_knows_nothing_of_what_comes_after_its_day(policy):
         cut = shop(60, until=day).events[case.customer_id]
         (then,) = folded(case.customer_id, cut, [(day + 1) * DAY_MS], policy, Histories())
         facts = within(then.history, day)
-        none = prospects(case.who, day, policy)[1]
-        given = signals(facts, case.who, recent(facts, day, RECENT_DAYS), day, none, policy)
+        driven = by_silence(case.who, policy)(day)
+        given = signals(facts, case.who, recent(facts, day, RECENT_DAYS), day, driven, policy)
         assert case.signals == given
         assert case.who.last == max(event.occurred_at // DAY_MS for event in cut)
     left = {(case.customer_id, case.day): case.left for case in whole}
