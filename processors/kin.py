@@ -49,9 +49,10 @@ def network_value(facts: History, own: int, policy: Policy) -> int:
 
 def news(before: Customer | None, after: Customer | None, policy: Policy) -> Iterator[Standing]:
     """What a customer's kin are to know once `before` has become `after` (None: not there)."""
+    if before is not None and (left := referrer_of(before.history, before.id)) is not None:
+        if after is None or referrer_of(after.history, after.id) != left:
+            yield _standing(left, after or before, OK, 0, brought=True)  # forgotten, or another's: nothing is expected
     if after is None:
-        if before is not None and (referrer := referrer_of(before.history, before.id)) is not None:
-            yield _standing(referrer, before, OK, 0, brought=True)  # forgotten: nothing is expected of them
         return
     history = after.history
     if not history.claims and not history.referred:

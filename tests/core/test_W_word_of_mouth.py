@@ -8,6 +8,7 @@ from collections import Counter
 from fractions import Fraction
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -280,12 +281,15 @@ def test_W3_a_lost_referrer_raises_the_risk_until_they_come_back():
     assert "referrer_gone" not in str(view(partition.customers["bob"], POLICY)["risk_reasons"])
 
 
-def test_W2_nothing_is_expected_any_more_of_who_was_erased():
+@pytest.mark.parametrize("back", [False, True])
+def test_W2_nothing_is_expected_any_more_of_who_was_erased_though_they_come_back(back: bool):
     days = [bought("bob", AT + n * DAY_MS, None if n else "anna", 2 + n) for n in range(3)]
     partition = settled(bought("anna", AT, None, 1), *days)
     seen = view(partition.customers["anna"], POLICY)
     assert seen["network_value"] > seen["clv"]
-    partition.erase("bob")
+    again = plainly([bought("bob", AT + 30 * DAY_MS, None, 9)]) if back else []
+    partition.erase("bob", again)
+    assert ("bob" in partition.customers) is back
     seen = view(heard(partition).customers["anna"], POLICY)
     assert seen["network_value"] == seen["clv"]
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from processors.review import evaluated
-from processors.view import from_hash, view
+from processors.view import from_hash, values, view
 from tests.core.driving import Partition, plainly
 from tests.core.events import ny, sale
 from tests.core.test_T_tier import THREE, ladder
@@ -38,6 +38,24 @@ def test_V1_T5_the_view_at_the_clock_equals_the_oracles_field_by_field(text, dat
     known = {**shown, "benefits": json.loads(shown["benefits"])}
     assert {name: known[name] for name in expected} == expected
     assert set(CONTRACT.split()) <= set(shown)
+
+
+@given(policies(), st.data())
+@settings(max_examples=100)
+def test_what_a_review_has_assessed_is_what_the_view_would_assess(text, data):
+    policy = policy_of(text)
+    events = data.draw(histories(policy.programme.time_zone))
+    partition = Partition(policy)
+    cut = data.draw(st.integers(0, len(events)))
+    partition.run(plainly(events[:cut]))
+    batch = partition.batch({"anna"})
+    for event in plainly(events[cut:]):
+        batch.fold(event, None)
+    batch.settle(events[-1]["occurred_at"] + data.draw(st.integers(0, 500)) * DAY_MS)
+    changes = batch.changes()
+    for name, customer in changes.customers.items():
+        assert customer is not None
+        assert values(customer, policy) == values(customer, policy, None, changes.risks.get(name))
 
 
 @given(policies(), st.data())
