@@ -49,9 +49,10 @@ def network_value(facts: History, own: int, policy: Policy) -> int:
 
 def news(before: Customer | None, after: Customer | None, policy: Policy) -> Iterator[Standing]:
     """What a customer's kin are to know once `before` has become `after` (None: not there)."""
-    if before is not None and (left := referrer_of(before.history, before.id)) is not None:
-        if after is None or referrer_of(after.history, after.id) != left:
-            yield _standing(left, after or before, OK, 0, brought=True)  # forgotten, or another's: nothing is expected
+    left = None if before is None else referrer_of(before.history, before.id)
+    stays = after is not None and referrer_of(after.history, after.id) == left
+    if before is not None and left is not None and not stays:
+        yield _standing(left, after or before, OK, 0, brought=True)  # forgotten, or another's: nothing is expected
     if after is None:
         return
     history = after.history
