@@ -2,7 +2,7 @@
 
 read_committed, each topic up to its end as of the call. A repeat counts once, as it does in the fold; what cannot be
 read or booked is counted and left out, as the worker has it in its dead letters. Of an erased customer only what came
-after the erase is kept.
+after the erase is kept. News of kin is no event of the customer's own, and is left out.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from processors.customer import Customer, apply, newcomer
-from processors.events import Dated, Erase, Misplaced, Purchase, Tick
+from processors.events import Dated, Erase, Misplaced, Purchase, Standing, Tick
 from processors.money import Unbookable
 from processors.policy import Policy
 from schemas import codec, topics
@@ -60,7 +60,7 @@ def read_histories(kafka: str, until_ms: int | None = None, told: Callable[[int]
                     erased[event.customer_id] = max(recorded_at, erased.get(event.customer_id, 0))
                     kept.pop(event.customer_id, None)
                 elif (
-                    not isinstance(event, Tick)
+                    not isinstance(event, Tick | Standing)
                     and recorded_at > erased.get(event.customer_id, -1)
                     and (until_ms is None or event.occurred_at < until_ms)
                 ):
