@@ -167,6 +167,12 @@ def test_the_summary_adds_up(programme: Programme) -> None:
     assert sum(tier["customers"] for tier in told["tiers"]) == len(everybody)
     assert sum(tier["value_365d"] for tier in told["tiers"]) == sum(seen["value_365d"] for seen in everybody)
     assert told["records"][topics.PURCHASES] == sum(map(len, sold().values()))
+    gone = [seen["exit"] for seen in everybody if seen["exit"] is not None]
+    assert told["exits"]["lost"] >= len(gone)
+    assert sum(told["exits"]["tiers"].values()) == told["exits"]["lost"]
+    brought = [seen["referrer_id"] for seen in everybody if seen["referrer_id"] is not None]
+    mouth = told["word_of_mouth"]
+    assert (mouth["gained_referred"] + mouth["leads"] if mouth else 0) == len(brought)
     text = programme.must("summary")
     for tier in told["tiers"]:
         assert tier["tier"] in text
