@@ -278,7 +278,11 @@ def _say_exits(out: Output, policy: Policy, exits: summary.Exits) -> None:
     for name, held in (("stores", exits.stores), ("staff in charge", exits.employees)):
         if held:
             out.say(f"  {name}: {_counted(held)}")
-    tried = f" {exits.attempts:,} contacts with the lost cost {money(exits.cost, currency)}." if exits.attempts else ""
+    tried = (
+        f" {exits.attempts:,} contacts with the lost cost {money(exits.cost, currency)} {currency}."
+        if exits.attempts
+        else ""
+    )
     stake = money(exits.won_back_value, currency)
     out.say(f"Won back: {exits.won_back:,}, with {stake} {currency} at stake.{tried}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import pytest
@@ -11,8 +12,11 @@ from hypothesis import strategies as st
 from processors.days import DAY_MS
 from schemas import codec, topics
 from streams import summary
+from streams.cli import ask
 from streams.cli.ask import money
+from streams.cli.output import Output
 from streams.customers_now import FIELDS, JSON_FIELDS, whole
+from tests.strategies import policy_of
 
 
 def seen(tier: str, value: int) -> dict[str, Any]:
@@ -140,3 +144,43 @@ def test_X0_X2_exits_by_reason_and_tier_most_first_and_who_came_back() -> None:
     assert (told.lost, list(told.reasons.items()), told.tiers) == (7, [("price", 5), ("silence", 2)], {"gold": 7})
     assert (told.stores, told.employees) == ({"s9": 7}, {"eve": 1})
     assert (told.untouched, told.won_back, told.won_back_value, told.attempts, told.cost) == (3, 1, 900, 4, 60)
+
+
+MOUTH = {
+    "gained": 100, "gained_referred": 30, "gained_referred:unhappy": 10, "leads_referred": 8, "sales_referred": 90,
+    "lost_referred": 9, "lost_referred:unhappy": 5, "referrers": 15, "referrers:unhappy": 5,
+    "referrals_refused:loop": 2,
+}  # fmt: skip
+
+
+def test_W4_word_of_mouth_in_words() -> None:
+    out = io.StringIO()
+    told = summary.word_of_mouth(MOUTH)
+    assert told is not None
+    ask._say_word_of_mouth(Output(stdout=out), told)
+    assert out.getvalue().strip().splitlines() == [
+        "Word of mouth: 30 of 100 customers (30.0%) came through others, with 90 purchases; 8 leads have not bought"
+        " yet.",
+        "A content referrer brought 2.80 people and 9.00 purchases.",
+        "5 of 15 referrers are lost or not content: of whom they brought, 50.0% are lost, of those whom content ones"
+        " brought 20.0%.",
+        "Claims that do not count: 2 loop.",
+    ]
+
+
+def test_X0_X2_exits_in_words_with_the_first_few_and_the_rest() -> None:
+    out = io.StringIO()
+    counts = {f"lost:reason {n}": n for n in range(1, 8)}
+    counts |= {"lost_at:s1": 28, "lost_untouched": 9, "won_back": 2, "won_back_value": 12_345}
+    counts |= {"win_back:attempts": 3, "win_back:cost": 900}
+    policy = policy_of('[programme]\nname = "p"\nversion = 1\ncurrency = "USD"\n[[tiers]]\nname = "member"\n')
+    ask._say_exits(Output(stdout=out), policy, summary.exits(counts))
+    assert out.getvalue().strip().splitlines() == [
+        "Lost so far: 28, 9 of them without a contact by us in the year before. Most of all for 7 reason 7, 6 reason 6,"
+        " 5 reason 5, 4 reason 4, 3 reason 3, 3 other.",
+        "  stores: 28 s1",
+        "Won back: 2, with 123.45 USD at stake. 3 contacts with the lost cost 9.00 USD.",
+    ]
+    silent = io.StringIO()
+    ask._say_exits(Output(stdout=silent), policy, summary.exits({}))
+    assert silent.getvalue() == ""
