@@ -31,6 +31,8 @@ _SEEN = Layout(">Q8s")
 _ENTRY = _SEEN.size
 _DAY = Layout("<HIIqqq")
 _DAY_BYTES = _DAY.size
+_SOLD = Layout("<2xI4xq16x")
+"""Of a day's record its sales and its value alone."""
 _FIRST_DAY: Final = -1
 """1970 begins on day -1 west of Greenwich: packed days count from here, two bytes each, until 2149."""
 
@@ -322,13 +324,12 @@ def _coupons_since(packed: bytes, first: int) -> bytes:
 class Recent(NamedTuple):
     """What the last so many days hold beside the days before them.
 
-    first: the earliest of the last days that holds anything, None: none does. sales, returns, value: their sums.
+    first: the earliest of the last days that holds anything, None: none does. sales, value: their sums.
     past_span: days from the first to the last day, both included, that hold anything before them; 0: none.
     """
 
     first: int | None
     sales: int
-    returns: int
     value: int
     past_span: int
 
@@ -341,17 +342,16 @@ def recent(history: History, day: int, span: int) -> Recent:
         cut = size
     else:
         cut = _day_index(days, first) if days[0] | days[1] << 8 < first else 0
-    sales = returns = value = 0
-    for _, sold, returned, amount, _, _ in _DAY.iter_unpack(days[cut:]):
+    sales = value = 0
+    for sold, amount in _SOLD.iter_unpack(days[cut:]):
         sales += sold
-        returns += returned
         value += amount
     past = 0
     if cut:
         at = cut - _DAY_BYTES
         past = (days[at] | days[at + 1] << 8) - (days[0] | days[1] << 8) + 1
     begins = None if cut == size else (days[cut] | days[cut + 1] << 8) + _FIRST_DAY
-    return Recent(begins, sales, returns, value, past)
+    return Recent(begins, sales, value, past)
 
 
 def first_leaving_day(history: History, calendar: Calendar, day: int) -> int | None:
