@@ -289,9 +289,9 @@ def _say_exits(out: Output, policy: Policy, exits: summary.Exits) -> None:
 
 def _counted(held: Mapping[str, int]) -> str:
     """The first few, and how many there are beside."""
-    first = [f"{count:,} {name}" for name, count in list(held.items())[: summary.SHOWN]]
+    first = [f"{name} ({count:,})" for name, count in list(held.items())[: summary.SHOWN]]
     left = sum(list(held.values())[summary.SHOWN :])
-    return ", ".join([*first, *([f"{left:,} other"] if left else [])])
+    return ", ".join([*first, *([f"other ({left:,})"] if left else [])])
 
 
 def _say_word_of_mouth(out: Output, mouth: summary.WordOfMouth) -> None:

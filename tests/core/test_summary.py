@@ -176,9 +176,9 @@ def test_X0_X2_exits_in_words_with_the_first_few_and_the_rest() -> None:
     policy = policy_of('[programme]\nname = "p"\nversion = 1\ncurrency = "USD"\n[[tiers]]\nname = "member"\n')
     ask._say_exits(Output(stdout=out), policy, summary.exits(counts))
     assert out.getvalue().strip().splitlines() == [
-        "Lost so far: 28, 9 of them without a contact by us in the year before. Most of all for 7 reason 7, 6 reason 6,"
-        " 5 reason 5, 4 reason 4, 3 reason 3, 3 other.",
-        "  stores: 28 s1",
+        "Lost so far: 28, 9 of them without a contact by us in the year before. Most of all for reason 7 (7), reason 6"
+        " (6), reason 5 (5), reason 4 (4), reason 3 (3), other (3).",
+        "  stores: s1 (28)",
         "Won back: 2, with 123.45 USD at stake. 3 contacts with the lost cost 9.00 USD.",
     ]
     silent = io.StringIO()
