@@ -64,19 +64,19 @@ def _nearest(measured: tuple[tuple[float, float], ...], signs: tuple[bool, ...])
 
 
 def _measured(facts: History, who: Rhythm | None, day: int, policy: Policy) -> tuple[tuple[float, float], ...]:
-    """(have, need) of each sign (L1)."""
+    """(have, need) of each sign (L1); of `steadfast` purchases, and shares of them once there are enough."""
     rules, sales = policy.loyalty, facts.sales
     spoken = sum(touch.direction == "IN" and touch.kind in _SPOKEN for touch in facts.touches)
     praised = sum(touch.direction == "IN" and touch.kind == "RECOMMENDATION" for touch in facts.touches)
     tried = 0 if who is None else tried_until(facts, min(who.first + RECENT_DAYS, day))
-    full = sales - len(facts.coupons) // 2
-    share = full / sales if sales >= max(rules.steadfast.min_purchases_365d, 1) else 0.0
+    enough, full = max(rules.steadfast.min_purchases_365d, 1), sales - len(facts.coupons) // 2
+    steadfast = (sales, enough) if sales < enough else (full / sales, float(rules.steadfast.min_full_price_share))
     return (
         (sales, rules.repeats.min_purchases_365d),
         (spoken, rules.speaks_up.min_contacts_365d),
         (max(len(facts.categories), tried), rules.varied.min_categories_365d),
         (_referred(facts, day, policy.calendar) + praised, rules.recommends.min_365d),
-        (share, float(rules.steadfast.min_full_price_share)),
+        steadfast,
     )
 
 
