@@ -41,9 +41,9 @@ NO_DAY: Final = -2
 class Exit(Struct, frozen=True, gc=False, omit_defaults=True):
     """What was known when a customer was lost (X0): it does not drift afterwards, but for how it went on.
 
-    reason: the strongest risk reason then; told: what the customer said since (X1). store: of the last purchase;
-    employee: in charge. reasons: code to weight, all of
-    them. touches: contacts by us in the 365 days before; attempts: since. Amounts in minor units, times ms.
+    reason: the strongest risk reason then; told: what the customer said since (X1). reasons: code to weight, all of
+    them. store: of the last purchase; employee: in charge. touches: contacts by us in the 365 days before. Amounts in
+    minor units, times ms.
     """
 
     at: int

@@ -144,6 +144,10 @@ class Withdrawal(Struct, frozen=True, kw_only=True, gc=False):
     content: int = 0
 
 
+STANDINGS = ("OK", "UNHAPPY", "LOST")
+"""How somebody stands who brought a customer, or whom a customer brought."""
+
+
 class Standing(Struct, frozen=True, kw_only=True, gc=False):
     """How somebody stands who brought this customer, or whom this customer brought (W2, W3): one of the two ids is
     there, and says which. Comes by `relay` from that one's partition, each time anew."""
@@ -152,7 +156,7 @@ class Standing(Struct, frozen=True, kw_only=True, gc=False):
     event_id: str
     customer_id: str  # who is to know
     occurred_at: int  # of the review at which it was so
-    level: str  # OK | UNHAPPY | LOST
+    level: str  # one of STANDINGS
     clv: int  # expected contribution, minor units
     referred_customer_id: str | None = None
     referrer_id: str | None = None

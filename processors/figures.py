@@ -1,6 +1,8 @@
 """The programme's figures that a change of one customer moves: what was counted of them goes, what counts now comes.
 
-Each is a sum over the customers as they are, so it holds whatever order events come in, and after a recovery, too.
+Customers by tier and level, and word of mouth, are sums over the customers as they are: they hold whatever order
+events come in, and are counted anew when a partition comes back from Kafka. Exits and who came back are counted as
+they happen, and a customer keeps the last one alone: where all of Redis was lost, the earlier ones are gone.
 """
 
 from __future__ import annotations

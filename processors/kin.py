@@ -15,13 +15,12 @@ from processors.events import Standing
 from processors.history import History
 from processors.money import half_even
 from processors.policy import Policy
-from processors.risk import LOST
+from processors.risk import LOST, OK
 from processors.signals import by_silence, unhappy
 from processors.value import rhythm
 from processors.word_of_mouth import referrer_of
 from processors.worth import worth
 
-OK: Final = "OK"
 UNHAPPY: Final = "UNHAPPY"
 
 

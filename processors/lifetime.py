@@ -161,7 +161,7 @@ def expected_spend(x: int, mean: float, s: Spend) -> float:
     """The amount that a purchase of the customer will bring: their mean of `x` purchases, drawn to the population's.
 
     >>> round(expected_spend(2, 35.0, Spend(p=6.25, q=3.74, v=15.44)), 2)
-    35.05
+    35.04
     """
     weight = s.p * x
     return (s.q - 1.0) / (weight + s.q - 1.0) * (s.p * s.v / (s.q - 1.0)) + weight / (weight + s.q - 1.0) * mean

@@ -6,9 +6,9 @@ from collections import Counter
 from typing import Final
 
 from processors.customer import Customer
-from processors.kin import OK, level_of
+from processors.kin import level_of
 from processors.policy import Policy
-from processors.risk import LOST
+from processors.risk import LOST, OK
 from processors.word_of_mouth import referrer_of
 
 

@@ -133,31 +133,31 @@ def changes_by_time(told: Told, facts: History, now: int, policy: Policy) -> int
     return until
 
 
-def decide(told: Told, reached: int, now: int, policy: Policy) -> Verdict:
-    """What a review at `now` makes of the tier (T1-T3), where the facts qualify for rank `reached`.
+def decide(told: Told, rank: int, now: int, policy: Policy) -> Verdict:
+    """What a review at `now` makes of the tier (T1-T3), where the facts qualify for `rank`.
 
     A tier the policy no longer has counts as the lowest.
     """
     held = policy.tier_rank(told.tier) or 0
-    if reached == held and told.below_since is None and told.tier == policy.tiers[held].name:
+    if rank == held and told.below_since is None and told.tier == policy.tiers[held].name:
         return Verdict(told, (), None)
-    if reached >= held:
-        steps = (Step(held, reached),) if reached > held else ()
-        return Verdict(_now_in(told, policy, reached, now if steps else told.tier_since, None), steps, None)
-    return _below(told, held, reached, now, policy)
+    if rank >= held:
+        steps = (Step(held, rank),) if rank > held else ()
+        return Verdict(_now_in(told, policy, rank, now if steps else told.tier_since, None), steps, None)
+    return _below(told, held, rank, now, policy)
 
 
-def _below(told: Told, held: int, reached: int, now: int, policy: Policy) -> Verdict:
+def _below(told: Told, held: int, rank: int, now: int, policy: Policy) -> Verdict:
     """Below the current tier: start the grace, let it run, or go down where it has ended (T2, T3)."""
     rules, since = policy.tier_rules, told.below_since
     steps: list[Step] = []
     tier_since = told.tier_since
-    while reached < held:
+    while rank < held:
         since = now if since is None else since
         deadline = policy.calendar.plus_days(since, rules.grace_days)
         if now < deadline:
             return Verdict(_now_in(told, policy, held, tier_since, since), tuple(steps), deadline)
-        lower = held - 1 if rules.one_step_down else reached
+        lower = held - 1 if rules.one_step_down else rank
         steps.append(Step(held, lower))
         held, tier_since, since = lower, now, None
     return Verdict(_now_in(told, policy, held, tier_since, None), tuple(steps), None)
@@ -247,8 +247,8 @@ def keep_until(told: Told, history: History, now: int, around: Surroundings, pol
         told = verdict.told
         if policy.ranks[told.tier] < rank:
             return at
-        changes = changes_by_time(told, history, at, policy)
-        following = FOREVER if changes is None else calendar.begins_after(changes, at)
+        day = changes_by_time(told, history, at, policy)
+        following = FOREVER if day is None else calendar.begins_after(day, at)
         at = following if verdict.deadline is None else min(verdict.deadline, following)
         if at == FOREVER:
             return None

@@ -18,6 +18,7 @@ from msgspec import Struct, to_builtins
 from msgspec.structs import asdict
 
 from processors.events import (
+    STANDINGS,
     Anniversary,
     Claim,
     Complaint,
@@ -236,8 +237,8 @@ def _withdrawal(record: Relayed) -> Withdrawal:
 
 
 def _standing(record: Relayed) -> Standing:
-    if record.level not in _LEVELS:
-        raise BadField("level", f"is {record.level!r}: a STANDING says one of {', '.join(_LEVELS)}")
+    if record.level not in STANDINGS:
+        raise BadField("level", f"is {record.level!r}: a STANDING says one of {', '.join(STANDINGS)}")
     if record.clv is None:
         raise BadField("clv", "is null: a STANDING says what is expected of who stands so, in minor units")
     if (record.referrer_id is None) == (record.referred_customer_id is None):
@@ -251,9 +252,6 @@ def _standing(record: Relayed) -> Standing:
         referred_customer_id=record.referred_customer_id,
         referrer_id=record.referrer_id,
     )
-
-
-_LEVELS = ("OK", "UNHAPPY", "LOST")
 
 
 _RELAYED: dict[str, Callable[[Relayed], Event]] = {

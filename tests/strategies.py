@@ -196,6 +196,7 @@ def _purchases(draw: st.DrawFn, others: tuple[str, ...]) -> Plain:
         "kind": draw(st.sampled_from(("SALE", "SALE", "SALE", "RETURN"))),
         "currency": draw(st.sampled_from(("USD", "USD", *CURRENCIES))),
         "lines": draw(st.lists(_lines, max_size=3)),
+        "store_id": draw(st.sampled_from(("s1", "s2"))),
         "referrer_id": draw(st.none() | st.sampled_from(others)) if others else None,
     }
 

@@ -273,8 +273,17 @@ def _say_exits(out: Output, policy: Policy, exits: summary.Exits) -> None:
     if not exits.lost:
         return
     currency = policy.programme.currency
-    alone = f"{exits.untouched:,} of them without a contact by us in the year before"
-    out.say(f"\nLost so far: {exits.lost:,}, {alone}. Most of all for {_counted(exits.reasons)}.")
+    known = [
+        f"{number:,} {what}"
+        for number, what in (
+            (exits.untouched, "without a contact by us in the year before"),
+            (exits.complaining, "with a complaint open"),
+            (exits.unpaid, "before they had paid back what winning them cost"),
+        )
+        if number
+    ]
+    of_them = f"; of them {', '.join(known)}" if known else ""
+    out.say(f"\nLost so far: {exits.lost:,}{of_them}. Most of all for {_counted(exits.reasons)}.")
     for name, held in (("stores", exits.stores), ("staff in charge", exits.employees)):
         if held:
             out.say(f"  {name}: {_counted(held)}")

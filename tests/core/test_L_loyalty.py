@@ -11,6 +11,7 @@ from processors.loyalty import SIGNS
 from processors.review import evaluated
 from processors.view import view
 from tests.core.driving import Partition, plainly
+from tests.core.events import sale
 from tests.oracle import loyalty as oracle
 from tests.strategies import DAY_MS, ZONES, Plain, parsed, policy_of, times
 
@@ -111,3 +112,29 @@ def test_L3_the_last_answers_of_the_year_are_kept_and_decide_no_layer(text, data
     lower = [{**event, "score": 0} if event.get("score") else event for event in log]
     other = Partition(policy).run([*plainly(lower), clock]).customers["anna"]
     assert view(evaluated(other, clock, policy), policy)["loyalty_signs"] == shown["loyalty_signs"]
+
+
+def shown_of(log: list[Plain], clock: int, rules: str = "") -> Plain:
+    policy = policy_of(f'[programme]\nname = "p"\nversion = 1\ncurrency = "USD"\n{rules}\n[[tiers]]\nname = "member"\n')
+    return view(evaluated(Partition(policy).run([*plainly(log), clock]).customers["anna"], clock, policy), policy)
+
+
+AT = 1_750_000_000_000
+WEEKLY = [sale(AT + 7 * n * DAY_MS, coupon_ids=("k",)) for n in range(5)]
+LAST = WEEKLY[-1]["occurred_at"]
+
+
+def test_L1_repeats_holds_on_the_last_day_of_the_gaps_and_no_longer():
+    rules = "[loyalty]\nrepeats = { min_purchases_365d = 5, max_silence_gaps = 2.0 }"
+    for days, layer in ((13, "HABIT"), (14, "HABIT"), (15, "NONE")):
+        assert shown_of(WEEKLY, LAST + days * DAY_MS, rules)["loyalty_layer"] == layer
+
+
+def test_L2_an_open_complaint_keeps_from_preference_at_severity_4():
+    rules = "[loyalty]\nrepeats = { min_purchases_365d = 5 }\nspeaks_up = { min_contacts_365d = 1 }"
+    asked = {"topic": "contacts", "event_id": "i", "customer_id": "anna", "occurred_at": LAST, "kind": "INQUIRY",
+             "direction": "IN", "channel": "store"}  # fmt: skip
+    for severity, status, layer in ((3, "OPENED", "PREFERENCE"), (4, "OPENED", "HABIT"), (4, "RESOLVED", "PREFERENCE")):
+        complaint = {"topic": "complaints", "event_id": "c", "customer_id": "anna", "occurred_at": LAST,
+                     "complaint_id": "c1", "status": status, "severity": severity, "about": "STAFF"}  # fmt: skip
+        assert shown_of([*WEEKLY, asked, complaint], LAST, rules)["loyalty_layer"] == layer

@@ -171,13 +171,13 @@ def test_W4_word_of_mouth_in_words() -> None:
 def test_X0_X2_exits_in_words_with_the_first_few_and_the_rest() -> None:
     out = io.StringIO()
     counts = {f"lost:reason {n}": n for n in range(1, 8)}
-    counts |= {"lost_at:s1": 28, "lost_untouched": 9, "won_back": 2, "won_back_value": 12_345}
+    counts |= {"lost_at:s1": 28, "lost_untouched": 9, "lost_complaining": 2, "won_back": 2, "won_back_value": 12_345}
     counts |= {"win_back:attempts": 3, "win_back:cost": 900}
     policy = policy_of('[programme]\nname = "p"\nversion = 1\ncurrency = "USD"\n[[tiers]]\nname = "member"\n')
     ask._say_exits(Output(stdout=out), policy, summary.exits(counts))
     assert out.getvalue().strip().splitlines() == [
-        "Lost so far: 28, 9 of them without a contact by us in the year before. Most of all for reason 7 (7), reason 6"
-        " (6), reason 5 (5), reason 4 (4), reason 3 (3), other (3).",
+        "Lost so far: 28; of them 9 without a contact by us in the year before, 2 with a complaint open. Most of all"
+        " for reason 7 (7), reason 6 (6), reason 5 (5), reason 4 (4), reason 3 (3), other (3).",
         "  stores: s1 (28)",
         "Won back: 2, with 123.45 USD at stake. 3 contacts with the lost cost 9.00 USD.",
     ]
