@@ -83,6 +83,14 @@ def test_D1_customers_do_not_meet_and_referrals_reach_who_referred(text, data):
     }
 
 
+@pytest.mark.parametrize("stores", [("s1", "s2"), ("s2", "s1")])
+def test_D1_of_two_purchases_at_one_instant_the_same_store_is_the_last_in_either_order(stores):
+    policy, at = policy_of(ladder(*THREE)), ny("2024-01-10T12:00")
+    log = [sale(at, number=number, store_id=store) for number, store in enumerate(("s1", "s2"))]
+    arrived = sorted(log, key=lambda one: stores.index(one["store_id"]))
+    assert facts(Partition(policy).run(plainly(arrived))) == facts(Partition(policy).run(plainly(log)))
+
+
 @given(st.permutations(("bob", "carl", "dora")), st.permutations(("case1", "case2", "case3")))
 def test_D1_facts_are_the_same_bytes_in_any_order_of_those_referred_and_of_complaints(referred, cases):
     policy, at = policy_of(ladder(*THREE)), ny("2024-01-10T12:00")
