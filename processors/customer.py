@@ -13,6 +13,7 @@ from msgspec import Struct
 from msgspec.msgpack import encode
 from msgspec.structs import replace
 
+from processors.care.book import EMPTY, Book
 from processors.events import Claim, Complaint, Contact, Dated, Profile, Purchase, Referral, Standing, Withdrawal
 from processors.history import (
     ComplaintState,
@@ -66,7 +67,7 @@ class Told(Struct, frozen=True, array_like=True, gc=False):
     when, without a break, the qualified tier has been below `tier` (ms). `level`: of risk, and the ms of its last
     change; `fading`: they buy less than they used to, and the ms at which that was last told or taken back.
     `paid_back_at`: when contribution had covered the acquisition cost (V2). `exit`: of the last time they were lost.
-    `club_since`: member of the lifetime club, for good (T7), ms."""
+    `club_since`: member of the lifetime club, for good (T7), ms. `care`: reminders and when they went (C)."""
 
     tier: str
     tier_since: int | None = None
@@ -78,6 +79,7 @@ class Told(Struct, frozen=True, array_like=True, gc=False):
     paid_back_at: int | None = None
     exit: Exit | None = None
     club_since: int | None = None
+    care: Book = EMPTY
 
 
 class Customer(Struct, frozen=True, array_like=True, gc=False):
@@ -237,9 +239,13 @@ def _complaint(history: History, event: Complaint, policy: Policy) -> Changes:
     )  # fmt: skip
     by_id = {state.complaint_id: state for state in history.complaints}
     held = by_id.get(event.complaint_id)
-    if held is None or (held.at, held.event_id) < (latest.at, latest.event_id):
-        by_id[event.complaint_id] = latest
-        changes["complaints"] = tuple(by_id[name] for name in sorted(by_id))
+    opened, again = (-1, 0) if held is None else (held.opened_at, held.reopened)
+    if event.status in ("OPENED", "REOPENED"):
+        opened, again = max(opened, event.occurred_at), again + (event.status == "REOPENED")
+    if held is not None and (held.at, held.event_id) > (latest.at, latest.event_id):
+        latest = held
+    by_id[event.complaint_id] = replace(latest, opened_at=opened, reopened=again)
+    changes["complaints"] = tuple(by_id[name] for name in sorted(by_id))
     return changes
 
 
@@ -270,7 +276,9 @@ def _contact(history: History, event: Contact, policy: Policy) -> Changes:
     cost = contact_cost(event, policy)
     day, at = policy.calendar.day_of(event.occurred_at), event.occurred_at
     changes = _served(history, day, cost)
-    touch = Touch(day, at, event.kind, event.direction, event.channel, event.score, event.item, event.reason)
+    touch = Touch(
+        day, at, event.kind, event.direction, event.channel, event.score, event.item, event.reason, event.reminder_id
+    )
     changes["touches"] = _with_touch(history.touches, touch)
     if event.direction == "OUT" and (history.last_touch_at is None or at > history.last_touch_at):
         changes["last_touch_at"] = at

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from calendar import isleap
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 DAY_MS = 86_400_000
@@ -106,6 +107,21 @@ class Calendar:
         self.day_of(ms), self.day_of(later)  # remembers both days' offsets
         return later
 
+    def minute_of(self, ms: int) -> int:
+        """The minute of the day that local clocks show at the instant `ms`, 0 to 1439."""
+        offset = self._offsets.get(ms // DAY_MS)
+        return (ms + (self._offset_at(ms) if offset is None else offset)) // 60_000 % 1440
+
+    def next_at(self, minute: int, after_ms: int) -> int:
+        """The first instant later than `after_ms` at which local clocks show `minute` of the day, or jump over it."""
+        today = self.day_of(after_ms)
+        found = (
+            instant
+            for day in (today, today + 1, today + 2)
+            for instant in self._showing(datetime.fromordinal(day + _EPOCH_ORDINAL) + timedelta(minutes=minute))
+        )
+        return min(instant for instant in found if instant > after_ms)
+
     @staticmethod
     def years_after(day: int, years: int) -> int:
         """The same date so many years later; of 29 February, where there is none, 1 March. Before the year 10000."""
@@ -142,12 +158,16 @@ class Calendar:
         return (local - offset - _EPOCH) // _MILLISECOND
 
     def _find_midnight(self, day: int) -> int:
-        local = datetime.fromordinal(day + _EPOCH_ORDINAL)
+        return self._showing(datetime.fromordinal(day + _EPOCH_ORDINAL))[0]
+
+    def _showing(self, local: datetime) -> tuple[int, ...]:
+        """The instants at which local clocks show `local`, a naive time: one, two, or the one of a jump over it."""
         instant = self._utc(local, fold=0)
         back = datetime.fromtimestamp(instant // 1000, self._zone).replace(tzinfo=None, fold=0)
         if back == local:
-            return instant
-        # The clocks jump over this midnight. PEP 495 gives a time after the jump where the gap began before midnight:
+            again = self._utc(local, fold=1)
+            return (instant,) if again == instant else (instant, again)
+        # The clocks jump over this time. PEP 495 gives a time after the jump where the gap began before it:
         # search for the jump itself, which lies at most the gap's length earlier.
         before, after = self._exact(instant - 2 * DAY_MS), self._exact(instant)
         low, high = instant - abs(after - before), instant
@@ -157,7 +177,30 @@ class Calendar:
                 high = middle
             else:
                 low = middle + 1
-        return high
+        return (high,)
+
+    @staticmethod
+    def occurrence(date_text: str, year: int) -> int:
+        """The day in `year` of a yearly date, "MM-DD" or "YYYY-MM-DD"; of 29 February, where there is none, 1 March."""
+        month, day = int(date_text[-5:-3]), int(date_text[-2:])
+        there_is_none = (month, day) == (2, 29) and not isleap(year)
+        return (date(year, 3, 1) if there_is_none else date(year, month, day)).toordinal() - _EPOCH_ORDINAL
+
+    @staticmethod
+    def day_named(date_text: str) -> int:
+        """The day of a date, "YYYY-MM-DD"."""
+        return date.fromisoformat(date_text).toordinal() - _EPOCH_ORDINAL
+
+    @staticmethod
+    def year_of(day: int) -> int:
+        """The year of a day."""
+        return date.fromordinal(day + _EPOCH_ORDINAL).year
+
+
+@lru_cache(maxsize=512)
+def calendar_of(zone: str) -> Calendar:
+    """The calendar of a time zone, made once. Raises ValueError as Calendar does."""
+    return Calendar(zone)
 
 
 def is_day(text: str) -> bool:

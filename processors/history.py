@@ -38,7 +38,8 @@ _FIRST_DAY: Final = -1
 
 
 class ComplaintState(Struct, frozen=True, array_like=True, gc=False):
-    """The latest record of one complaint, by (`at`, `event_id`)."""
+    """The latest record of one complaint, by (`at`, `event_id`). opened_at: the latest OPENED or REOPENED, -1 where
+    neither came; reopened: how often."""
 
     complaint_id: str
     at: int
@@ -48,6 +49,8 @@ class ComplaintState(Struct, frozen=True, array_like=True, gc=False):
     about: str
     satisfaction: int | None
     store_id: str | None
+    opened_at: int = -1
+    reopened: int = 0
 
 
 class Touch(Struct, frozen=True, array_like=True, gc=False):
@@ -61,6 +64,7 @@ class Touch(Struct, frozen=True, array_like=True, gc=False):
     score: int | None = None
     item: str | None = None
     reason: str | None = None
+    reminder_id: str | None = None
 
 
 class Refused(Struct, frozen=True, array_like=True, gc=False):
@@ -224,6 +228,12 @@ def tried_until(history: History, day: int) -> int:
     """How many categories had been bought by `day`, with it."""
     packed, number = history.tried, day - _FIRST_DAY
     return sum(packed[at] | packed[at + 1] << 8 <= number for at in range(4, len(packed), _TRIED_BYTES))
+
+
+def first_tries(history: History) -> list[int]:
+    """The first day of each category ever bought, in no order."""
+    packed = history.tried
+    return [(packed[at] | packed[at + 1] << 8) + _FIRST_DAY for at in range(4, len(packed), _TRIED_BYTES)]
 
 
 _TRIED_BYTES: Final = 6

@@ -101,4 +101,38 @@ class ChurnRisk(Struct, frozen=True, kw_only=True, gc=False):
         return f"{told}:{self.cause}" if self.cause else told
 
 
-Output = TierChange | ChurnRisk
+class CareReminder(Struct, frozen=True, kw_only=True, gc=False):
+    """A step in the life of a reminder to care for somebody (C4): DUE, FULFILLED, ESCALATED, EXPIRED, WITHDRAWN, or
+    HELD_OUT, which no channel reads (C8).
+
+    `due_at`: what it is for (the birthday, the end of a promise), where it came up later that. `channel`: on which to
+    reach the customer. `employee_id`: who is to do it. `step`: how often it was escalated. `shape`, `have`, `usual`,
+    `what`: for its sentence, by kind.
+    """
+
+    customer_id: str
+    at: int
+    policy: str
+    reminder_id: str
+    kind: str
+    shape: str
+    status: str
+    step: int
+    due_at: int
+    expires_at: int
+    priority: int
+    channel: str
+    employee_id: str | None
+    tier: str
+    have: float
+    usual: float
+    what: str
+    cause: str = ""
+
+    @property
+    def event_id(self) -> str:
+        told = f"care-reminders:{self.reminder_id}:{self.status}"
+        return f"{told}:{self.step}" if self.status == "ESCALATED" else told
+
+
+Output = TierChange | ChurnRisk | CareReminder

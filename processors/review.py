@@ -13,6 +13,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from processors import loyalty, risk, tier, worth
+from processors.care import life
+from processors.care.due import Look
 from processors.customer import FOREVER, Customer, Told
 from processors.history import History, within
 from processors.outputs import Output
@@ -23,11 +25,12 @@ from processors.tier import Surroundings
 
 class Review(Struct, frozen=True, gc=False):
     """customer: as reviewed, `now` at the review, `next_review` > `now`. outputs: what is to be told, in order. risk:
-    None of who never bought."""
+    None of who never bought. dropped: (kind, reason) of care that never went."""
 
     customer: Customer
     outputs: tuple[Output, ...]
     risk: Risk | None
+    dropped: tuple[tuple[str, str], ...] = ()
 
 
 def review(customer: Customer, now: int, around: Surroundings, policy: Policy) -> Review:
@@ -51,12 +54,32 @@ def review(customer: Customer, now: int, around: Surroundings, policy: Policy) -
     due = FOREVER if until is None else calendar.begins_after(until, now)
     if verdict.deadline is not None and verdict.deadline < due:
         due = verdict.deadline
+    cared = None
+    if policy.care or told.care.open or told.care.waiting:
+        cared = _care(customer, verdict, told, history, seen, now, policy)
+        if cared.book is not told.care:
+            told = replace(told, care=cared.book)
+        due = min(due, cared.until)
     assert due > now, f"{customer.id}: reviewed at {now}, due again at {due}"
     reviewed = Customer(customer.id, history, told, now, due, around.context)
     outputs: tuple[Output, ...] = tier.changes(reviewed, verdict, around, policy) if verdict.steps else ()
     if transition is not None and seen is not None:
         outputs = (*outputs, risk.said(reviewed, seen, verdict.told, transition, policy))
+    if cared is not None:
+        return Review(reviewed, (*outputs, *cared.outputs), seen, cared.dropped)
     return Review(reviewed, outputs, seen)
+
+
+def _care(
+    customer: Customer, verdict: tier.Verdict, told: Told, history: History, seen: Risk | None, now: int, policy: Policy
+) -> life.Cared:
+    """The care book after the review (C), by the tier and level that hold from it on."""
+    steps = verdict.steps
+    rose = bool(steps) and steps[-1].to_rank > steps[-1].from_rank
+    moved = bool(steps) and customer.context.partition(";")[0] != policy.key
+    look = Look(history, told, now, policy, rose=rose, moved=moved)
+    stake = None if seen is None else worth.worth(history, seen.who, seen.alive, seen.day, policy).at_stake
+    return life.care_of(customer.id, look, stake)
 
 
 def _risk(seen: Risk, history: History, told: Told, now: int, policy: Policy) -> risk.Verdict:

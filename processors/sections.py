@@ -320,10 +320,22 @@ class CareRules(Struct, frozen=True):
                 yield ("channels", place), f'names "{channel}" twice'
 
 
-class Care(Struct, frozen=True):
-    """A kind of care. `shape`: what makes it due; `on`, `level`, `when` and the `min_` entries: what the shape asks.
+EVENTS = (
+    "first_purchase", "purchase", "new_category", "tier_up", "policy_change", "referral", "low_score", "praise",
+    "suggestion", "visit", "service",
+)  # fmt: skip
+"""What `on` of a kind of care may name whose shape is "event"."""
 
-    `tiers`: None for all. `free`: costs no money. `held_out`: the control group is left out of it.
+PROMISES = ("complaint", "follow_up", "inquiry")
+"""What `on` of a promise may name."""
+
+
+class Care(Struct, frozen=True):
+    """A kind of care. `shape`: what makes it due; `on`, `level` and the `min_` entries: what the shape asks.
+
+    `lead_days`: so long before; `after_days`: so long after what it is about. `once`: on the date itself, not each
+    year. `reply_hours`: of a promise. `tiers`: None for all. `free`: costs no money. `held_out`: the control group is
+    left out of it.
     """
 
     kind: Annotated[str, Meta(pattern=r"\A[A-Z][A-Z0-9_]{0,63}\Z", description="a name in capitals")]
@@ -335,6 +347,8 @@ class Care(Struct, frozen=True):
     min_amount: Amount | None = None
     lead_days: Days = 0
     after_days: Days = 0
+    once: bool = False
+    reply_hours: Annotated[int, Meta(ge=1, le=8760, description="a whole number of hours")] | None = None
     expires_days: SomeDays | None = None
     escalate_days: SomeDays | None = None
     channel: Name | None = None
@@ -348,6 +362,15 @@ class Care(Struct, frozen=True):
             yield ("level",), f'is for shape "level" only; this shape is "{self.shape}"'
         if self.level is None and self.shape == "level":
             yield ("level",), "is missing: must be one of WATCH, AT_RISK, LOST"
+        known = {"event": EVENTS, "promise": PROMISES, "silence": ("key_account",)}.get(self.shape)
+        if self.shape == "event" and self.on is None:
+            yield ("on",), f"is missing: must be one of {', '.join(EVENTS)}"
+        elif known is not None and self.on is not None and self.on not in known:
+            yield ("on",), f'is "{self.on}": ' + unknown(self.on, known, "cause").removeprefix("is ")
+        if self.min_amount is not None and self.on != "purchase":
+            yield ("min_amount",), 'is for on = "purchase" only'
+        if self.shape == "calendar" and self.after_days and self.lead_days:
+            yield ("lead_days",), "and after_days can't both be: one is before the day, one behind it"
         if self.escalate_days is not None and self.expires_days is not None and self.escalate_days > self.expires_days:
             yield (
                 ("escalate_days",),

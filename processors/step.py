@@ -15,13 +15,15 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
+from processors.care.due import Look
+from processors.care.life import withdrawn
 from processors.customer import Customer, Told, apply, contact_cost, forgotten, newcomer
 from processors.events import Claim, Contact, Dated, Purchase, Referral, Standing, Withdrawal
 from processors.figures import count
 from processors.history import History, content_of, id_hash
 from processors.kin import news
 from processors.money import Unbookable
-from processors.outputs import Output
+from processors.outputs import CareReminder, Output
 from processors.policy import Policy
 from processors.review import Review, advance, review
 from processors.risk import LOST, Risk
@@ -247,12 +249,19 @@ class Batch:
             self._risks[customer.id] = seen.risk
         if seen.outputs:
             self._outputs += [Telling(customer.id, output) for output in seen.outputs]
+            for output in seen.outputs:
+                if type(output) is CareReminder:
+                    self.counts[f"care:{output.kind}:{output.status}"] += 1
+        for kind, reason in seen.dropped:
+            self.counts[f"care_dropped:{kind}:{reason}"] += 1
 
     def erase(self, customer_id: str, clock: int | None) -> None:
         """Forget the customer (D4): events up to the later of the clock and the customer's own time stay dropped."""
         customer = self._get(customer_id)
         if customer is not None and clock is not None:
             customer = self._advance(customer, clock, _CATCH_UP_MAX)  # what a tick before it told, in this batch or not
+        if customer is not None:
+            self._withdraw_care(customer)
         until = max(
             -1 if clock is None else clock,
             -1 if customer is None else customer.now,
@@ -263,6 +272,14 @@ class Batch:
         self._not_before[customer_id] = until
         self._now[customer_id] = None
         self._erased.append(Erased(customer_id, until))
+
+    def _withdraw_care(self, customer: Customer) -> None:
+        """The open reminders of who is forgotten are withdrawn (D4)."""
+        told = customer.told
+        look = Look(customer.history, told, customer.now, self._policy, rose=False, moved=False)
+        for output in withdrawn(customer.id, told.care, look):
+            self._outputs.append(Telling(customer.id, output))
+            self.counts[f"care:{output.kind}:{output.status}"] += 1
 
     def settle(self, clock: int | None, due: tuple[str, ...] = ()) -> bool:
         """Advance the touched customers and the `due` ones to the clock. False: some need another slice."""

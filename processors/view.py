@@ -8,6 +8,8 @@ from typing import Final
 
 import msgspec
 
+from processors.care.due import Look
+from processors.care.life import said
 from processors.care.people import held_out
 from processors.customer import Customer
 from processors.kin import network_value
@@ -66,6 +68,7 @@ TYPES: Final[Mapping[str, type[str | int | float]]] = {
     "will_buy_again": int,
     "exit": str,
     "referrer_id": str,
+    "open_reminders": str,
 }
 """Each field and what its text in the hash is read as."""
 
@@ -112,7 +115,23 @@ def values(customer: Customer, policy: Policy, was: Values | None = None, risk: 
         policy.label,
         *_outlook(customer, day, policy, risk),
         referrer_of(history, customer.id),
+        _reminders(customer, policy) if told.care.open else "[]",
     )
+
+
+def _reminders(customer: Customer, policy: Policy) -> str:
+    """`open_reminders`: those that are DUE or ESCALATED, the most urgent first, as on `care-reminders` (C4)."""
+    told = customer.told
+    look = Look(customer.history, told, customer.now, policy, rose=False, moved=False)
+    outputs = [said(customer.id, one, "ESCALATED" if one.step else "DUE", look) for one in told.care.open]
+    outputs.sort(key=lambda one: (one.priority, one.due_at, one.reminder_id))
+    return json.dumps([{name: getattr(one, name) for name in _SHOWN} for one in outputs], ensure_ascii=False)
+
+
+_SHOWN: Final = (
+    "reminder_id", "kind", "status", "due_at", "expires_at", "priority", "channel", "employee_id", "have", "usual",
+    "what",
+)  # fmt: skip
 
 
 def _outlook(customer: Customer, day: int, policy: Policy, risk: Risk | None) -> Values:

@@ -1,8 +1,8 @@
 """From a code and its numbers to a sentence. Rules emit codes; a language is a TOML text that is handed in.
 
-`texts/<language>.toml` has the tables `reason` and `missing` (by a tier's condition), `risk` (by a signal of the score)
-and `plain` (by any other code). A sentence of `risk` may ask for a number with its noun, `{have:day|days}`: "1 day",
-"31 days".
+`texts/<language>.toml` has the tables `reason`, `missing` (by a tier's condition), `risk` (by a signal of the score),
+`care` (by a kind of care, else by its shape) and `plain` (by any other code). A sentence of `risk` or `care` may ask
+for a number with its noun, `{have:day|days}`: "1 day", "31 days".
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ import tomllib
 from collections.abc import Mapping
 from string import Formatter
 
+from processors.days import utc_iso
 from processors.money import major
-from processors.outputs import Reason
+from processors.outputs import CareReminder, Reason
 
 _MONEY = frozenset({"min_value_365d", "min_margin_365d", "min_contribution_365d", "min_value_share_rank", "club_value"})
-_TABLES = ("reason", "missing", "risk", "plain")
+_TABLES = ("reason", "missing", "risk", "care", "plain")
 _WHOLE_FROM = 9.95  # shown with one decimal it would be 10
 _MORE, _ALONE, _GOOD = "_more", "_alone", "_good"
 
@@ -64,6 +65,14 @@ class Wording:
         elif reason.weight < 0 and code + _GOOD in table:
             code += _GOOD
         return self._say("risk", code, have=_Number(have), usual=_Number(reason.usual))
+
+    def care(self, reminder: CareReminder) -> str:
+        """What to do for a customer, in one sentence: of the kind, else of its shape (C1)."""
+        code = reminder.kind if reminder.kind in self._tables["care"] else reminder.shape or "promise"
+        return self._say(
+            "care", code, have=_Number(reminder.have), usual=_Number(reminder.usual), what=reminder.what,
+            tier=reminder.tier, date=utc_iso(reminder.due_at)[:10],
+        )  # fmt: skip
 
     def plain(self, code: str, **numbers: object) -> str:
         """The sentence of any other code."""

@@ -35,7 +35,7 @@ from processors.events import (
     Tick,
     Withdrawal,
 )
-from processors.outputs import ChurnRisk, TierChange
+from processors.outputs import CareReminder, ChurnRisk, TierChange
 from schemas import contract, framing, library, topics
 from schemas.conform import misfit
 from schemas.errors import BadField, BadKey, BadRecord, BrokenAvro, ConfluentFramed, Oversize, UnknownSchema
@@ -53,6 +53,7 @@ __all__ = [
     "UnknownSchema",
     "decode",
     "decoder",
+    "encode_care_reminder",
     "encode_churn_risk",
     "encode_event",
     "encode_tier_change",
@@ -322,6 +323,13 @@ def encode_tier_change(change: TierChange, reason: str) -> bytes:
     fields["reason_code"], fields["reason_have"], fields["reason_need"] = change.code, change.have, change.need
     fields["to_next"] = [asdict(step) for step in change.to_next]
     return writer(topics.TIER_CHANGES)(fields)
+
+
+def encode_care_reminder(reminder: CareReminder, text: str, suggestion: str | None) -> bytes:
+    """A reminder as it is published; `text`: its sentence."""
+    fields = asdict(reminder)
+    fields["event_id"], fields["text"], fields["suggestion"] = reminder.event_id, text, suggestion
+    return writer(topics.CARE_REMINDERS)(fields)
 
 
 def encode_churn_risk(risk: ChurnRisk, texts: Sequence[str]) -> bytes:

@@ -8,19 +8,28 @@ from typing import Any, Final
 import msgspec
 from msgspec.structs import asdict
 
+from processors.care.book import EMPTY, Book
 from processors.customer import Exit, Told
 
-_NAMES: Final = tuple(name for name in Told.__struct_fields__ if name != "exit")
+_NAMES: Final = tuple(name for name in Told.__struct_fields__ if name not in ("exit", "care"))
 _read_exit: Final = msgspec.json.Decoder(Exit).decode
-_write_exit: Final = msgspec.json.Encoder().encode
+_read_care: Final = msgspec.json.Decoder(Book).decode
+_write: Final = msgspec.json.Encoder().encode
 
 
 def told_fields(told: Told) -> dict[str, Any]:
     """The fields of a record on `told` that say what was told."""
-    return asdict(told) | {"exit": None if told.exit is None else _write_exit(told.exit).decode()}
+    return asdict(told) | {
+        "exit": None if told.exit is None else _write(told.exit).decode(),
+        "care": None if told.care == EMPTY else _write(told.care).decode(),
+    }
 
 
 def told_of(fields: Mapping[str, Any]) -> Told:
-    """What a record on `told` says. Raises msgspec.ValidationError where `exit` is none of ours."""
-    text = fields["exit"]
-    return Told(**{name: fields[name] for name in _NAMES}, exit=None if text is None else _read_exit(text))
+    """What a record on `told` says. Raises msgspec.ValidationError where `exit` or `care` is none of ours."""
+    gone, care = fields["exit"], fields["care"]
+    return Told(
+        **{name: fields[name] for name in _NAMES},
+        exit=None if gone is None else _read_exit(gone),
+        care=EMPTY if care is None else _read_care(care),
+    )

@@ -12,14 +12,14 @@ from msgspec import Struct
 
 from processors.customer import Customer
 from processors.events import Claim, Misplaced, Referral, Standing, Withdrawal
-from processors.outputs import ChurnRisk, TierChange
+from processors.outputs import CareReminder, ChurnRisk, TierChange
 from processors.policy import Policy
 from processors.step import Changes
 from processors.wording import Wording
 from schemas.cloudevents import headers
-from schemas.codec import encode_churn_risk, encode_tier_change
+from schemas.codec import encode_care_reminder, encode_churn_risk, encode_tier_change
 from schemas.told import told_fields
-from schemas.topics import CHURN_RISK, CUSTOMER_VALUE, IDENTITIES, RELAY, TIER_CHANGES, TOLD
+from schemas.topics import CARE_REMINDERS, CHURN_RISK, CUSTOMER_VALUE, IDENTITIES, RELAY, TIER_CHANGES, TOLD
 from schemas.writer import writer
 from sinks.commit import Record
 
@@ -48,6 +48,8 @@ class Outgoing(Struct, frozen=True):
                 yield self._relayed(partition, output)
             elif isinstance(output, ChurnRisk):
                 yield self._churn_risk(partition, output, policy)
+            elif isinstance(output, CareReminder):
+                yield self._care_reminder(partition, output, policy)
             else:
                 yield self._tier_change(partition, output, policy)
         for erased in changes.erased:
@@ -113,6 +115,13 @@ class Outgoing(Struct, frozen=True):
         head = headers(CHURN_RISK, partition, risk.event_id, risk.at, **filters, holdout=risk.holdout)
         value = encode_churn_risk(risk, [say(reason) for reason in risk.reasons])
         return Record(CHURN_RISK, risk.customer_id.encode(), value, head, risk.customer_id)
+
+    def _care_reminder(self, partition: int, reminder: CareReminder, policy: Policy) -> Record:
+        text = self.wording(policy.programme.language).care(reminder)
+        filters = {"tier": reminder.tier, "kind": reminder.kind, "status": reminder.status}
+        head = headers(CARE_REMINDERS, partition, reminder.event_id, reminder.at, **filters)
+        value = encode_care_reminder(reminder, text, None)
+        return Record(CARE_REMINDERS, reminder.customer_id.encode(), value, head, reminder.customer_id)
 
     def _erased(self, customer_id: str, at: int) -> Iterator[Record]:
         key, mark = customer_id.encode(), self.mark(customer_id)

@@ -102,6 +102,41 @@ RULES = {
         "The one told, else the strongest of the risk; counted by reason, tier, store, employee.",
     ),
     "X2": ("Win-back", "Attempts, their cost, successes and the value won back are counted."),
+    "K1": (
+        "A complaint is owed a reply",
+        "By severity, in half the time for whom others listen to; past it the next level hears of it, up to the last.",
+    ),
+    "K2": (
+        "After the remedy",
+        "Some days after a complaint is settled somebody asks whether it is well; opened again it counts one severity"
+        " more.",
+    ),
+    "K3": ("The same again", "A second complaint about the same thing within the policy's days counts one more."),
+    "C1": (
+        "Kinds of care",
+        "A kind is an entry of the policy of one of seven shapes: calendar, festival, silence, rhythm, event, level,"
+        " promise.",
+    ),
+    "C2": (
+        "When a reminder may go",
+        "Consent by channel, the cap of 30 days, the gap between two, quiet hours in the customer's time: what may not"
+        " go now waits for the first instant it may, and is dropped and counted where its time is over first. A reply"
+        " to a complaint obeys consent only.",
+    ),
+    "C3": ("Who comes first", "Of several that wait the lowest number of `priority` takes the slot."),
+    "C4": (
+        "Life of a reminder",
+        "DUE, then FULFILLED, WITHDRAWN or EXPIRED, and ESCALATED in between: each step once.",
+    ),
+    "C5": (
+        "Nobody important is forgotten",
+        "Who has a tier with `care_every_days` has a touch by us behind them within it, or a reminder before them.",
+    ),
+    "C8": (
+        "The control group",
+        "A fixed, hashed share of customers gets no proactive care; what they would have got is told as HELD_OUT.",
+    ),
+    "C9": ("Others count too", "Campaigns that others sent count against the caps."),
     "D1": (
         "No order and no repeat matters",
         "Facts, and all figures from facts alone, are the same in any order and with repeats. What is told is the same"

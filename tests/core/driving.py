@@ -9,7 +9,7 @@ from typing import Any
 from processors import tier
 from processors.customer import Customer
 from processors.events import Claim, Dated, Referral, Standing, Withdrawal
-from processors.outputs import ChurnRisk, TierChange
+from processors.outputs import CareReminder, ChurnRisk, TierChange
 from processors.policy import Policy
 from processors.step import Batch, Changes
 from processors.value import Figures, figures
@@ -33,6 +33,7 @@ class Partition:
         self.clock: int | None = None
         self.told: list[TierChange] = []
         self.risks: list[ChurnRisk] = []
+        self.care: list[CareReminder] = []
         self.referrals: list[Referral] = []
         self.claims: list[Claim | Withdrawal] = []
         self.news: list[Standing] = []
@@ -117,6 +118,8 @@ class Partition:
                 self.news.append(one.output)
             elif isinstance(one.output, ChurnRisk):
                 self.risks.append(one.output)
+            elif isinstance(one.output, CareReminder):
+                self.care.append(one.output)
             else:
                 self.told.append(one.output)
 

@@ -1,0 +1,59 @@
+"""What is kept of a customer's care: the reminders that are open or wait, those that have ended, and when any went."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from msgspec import Struct
+
+WAITING: Final = -1
+
+
+class Reminder(Struct, frozen=True, array_like=True, gc=False):
+    """Somebody is to care for the customer. `kind`: of the policy; `cause`: what it is about, unique within the kind.
+
+    wanted_at: from when on; due_at: what it is for (the birthday, the end of a promise); expires_at: when it is
+    pointless. told_at: when it went, `WAITING` if it has not yet. step: levels it was escalated by. All ms. have,
+    usual, what: numbers and name of its sentence.
+    """
+
+    kind: str
+    cause: str
+    wanted_at: int
+    due_at: int
+    expires_at: int
+    have: float = 0.0
+    usual: float = 0.0
+    what: str = ""
+    told_at: int = WAITING
+    channel: str = ""
+    step: int = 0
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.kind, self.cause
+
+
+class Closed(Struct, frozen=True, array_like=True, gc=False):
+    """A cause that has had its reminder, or is not to have one; kept until it can't come up again (ms)."""
+
+    kind: str
+    cause: str
+    until: int
+
+
+class Book(Struct, frozen=True, array_like=True, gc=False):
+    """sent: when reminders that count against the caps went, of the last 30 days before the latest (ms, sorted)."""
+
+    open: tuple[Reminder, ...] = ()
+    waiting: tuple[Reminder, ...] = ()
+    closed: tuple[Closed, ...] = ()
+    sent: tuple[int, ...] = ()
+
+
+EMPTY: Final = Book()
+
+
+def reminder_id(customer_id: str, kind: str, cause: str) -> str:
+    """The id that all records of one reminder share, and that a CARE contact names."""
+    return f"{customer_id}:{kind}:{cause}"

@@ -1,0 +1,372 @@
+"""C1: when each kind of care is due. A kind is an entry of the policy of one of seven shapes; a shape is a function.
+
+A shape yields what is true of a customer now or will be by time alone: each with a cause that names it, from when on it
+is wanted, what it is due for and when it is pointless. What is yielded depends on facts, on what was told and on the
+calendar alone, never on numbers that drift: so a cause is there at every review within its time, or at none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from math import ceil
+from typing import Final
+
+from processors.care.book import Reminder
+from processors.customer import Told
+from processors.days import DAY_MS, Calendar, calendar_of
+from processors.events import Profile
+from processors.history import WINDOW_DAYS, ComplaintState, History, Touch, days_of, first_tries
+from processors.policy import Policy
+from processors.sections import EVENTS, PROMISES, Care, Tier
+from processors.value import rhythm
+
+HOUR_MS: Final = 3_600_000
+_EXPIRES_DAYS: Final = 30
+_PROMISE_EXPIRES_DAYS: Final = 365
+LOW_SCORE: Final = 6
+"""A survey's answer up to which somebody is not content; `PRAISE`: from which they are full of praise (as in NPS)."""
+PRAISE: Final = 9
+
+
+class Look:
+    """What the shapes look at, for one review. facts: within the window; told: what holds from this review on; rose:
+    the tier was raised in it; moved: a new policy changed the tier in it."""
+
+    def __init__(self, facts: History, told: Told, now: int, policy: Policy, *, rose: bool, moved: bool) -> None:
+        self.facts, self.told, self.now, self.policy = facts, told, now, policy
+        self.rose, self.moved = rose, moved
+
+    @property
+    def profile(self) -> Profile | None:
+        return self.facts.profile
+
+    @cached_property
+    def local(self) -> Calendar:
+        """The customer's clocks; the programme's where they named none."""
+        profile = self.facts.profile
+        named = None if profile is None else profile.time_zone
+        return self.policy.calendar if named is None else calendar_of(named)
+
+    @cached_property
+    def tier(self) -> Tier:
+        return self.policy.tiers[self.policy.tier_rank(self.told.tier) or 0]
+
+    @cached_property
+    def day(self) -> int:
+        """The customer's day."""
+        return self.local.day_of(self.now)
+
+
+def candidates(care: Care, look: Look) -> Iterator[Reminder]:
+    """What is or will be due of one kind: all with `expires_at` after now, in no order; `wanted_at` may lie ahead."""
+    if care.tiers is not None and look.told.tier not in care.tiers:
+        return
+    for found in SHAPES[care.shape](care, look):
+        if found.expires_at > look.now:
+            yield found
+
+
+def _reminder(
+    care: Care,
+    cause: object,
+    wanted: int,
+    due: int,
+    expires: int,
+    have: float = 0.0,
+    usual: float = 0.0,
+    what: str = "",
+) -> Reminder:
+    return Reminder(care.kind, str(cause), wanted, due, expires, have, usual, what)
+
+
+def _since(
+    care: Care, look: Look, cause: object, at: int, have: float = 0.0, usual: float = 0.0, what: str = ""
+) -> Reminder:
+    """Of something that happened at `at`: wanted `after_days` later, at the same local time."""
+    due = look.local.plus_days(at, care.after_days)
+    return _reminder(care, cause, due, due, due + _lasts(care) * DAY_MS, have, usual, what)
+
+
+def _lasts(care: Care) -> int:
+    return care.expires_days or _EXPIRES_DAYS
+
+
+# ---- calendar, festival: a day in the customer's own calendar
+
+
+def _calendar(care: Care, look: Look) -> Iterator[Reminder]:
+    for name, date in _dates(care.on or "birthday", look):
+        if not care.once:
+            yield from _yearly(care, look, name, date)
+        elif len(date) > len("MM-DD"):
+            yield _on_day(care, look, name, look.local.day_named(date), date)
+
+
+def _dates(on: str, look: Look) -> Iterator[tuple[str, str]]:
+    """(name, date) of what the profile has under `on`: birthday, joined, anniversaries (all), one of them by name."""
+    profile = look.profile
+    if profile is None:
+        return
+    if on == "birthday":
+        if profile.birthday is not None:
+            yield on, profile.birthday
+    elif on == "joined":
+        yield on, look.local.iso_day(look.local.day_of(profile.joined_at))
+    else:
+        for one in profile.anniversaries:
+            if on in ("anniversaries", one.name):
+                yield one.name, one.date
+
+
+def _yearly(care: Care, look: Look, name: str, date: str) -> Iterator[Reminder]:
+    """This year's, last year's if it still lasts, and the next."""
+    year, first = look.local.year_of(look.day), int(date[:4]) if len(date) > len("MM-DD") else 0
+    for one in (year - 1, year, year + 1):
+        if one > first:
+            yield _on_day(care, look, name, look.local.occurrence(date, one), date, one - first if first else 0)
+
+
+def _festival(care: Care, look: Look) -> Iterator[Reminder]:
+    year = look.local.year_of(look.day)
+    for festival in look.policy.feasts.festivals:
+        if care.on not in (None, festival.name):
+            continue
+        if festival.date is not None:
+            for one in (year - 1, year, year + 1):
+                yield _on_day(care, look, festival.name, look.local.occurrence(festival.date, one), festival.date)
+        for date in festival.dates:
+            yield _on_day(care, look, festival.name, look.local.day_named(date), date)
+
+
+def _on_day(care: Care, look: Look, name: str, day: int, date: str, years: int = 0) -> Reminder:
+    day, midnight = day + care.after_days, look.local.midnight
+    cause = f"{name}:{look.local.iso_day(day)}"
+    wanted, expires = midnight(day - care.lead_days), midnight(day + _lasts(care))
+    return _reminder(care, cause, wanted, midnight(day), expires, float(years), 0.0, name)
+
+
+# ---- silence, rhythm: since the last touch by us, since the last purchase
+
+
+def _silence(care: Care, look: Look) -> Iterator[Reminder]:
+    """No touch by us for the tier's `care_every_days`, or for `after_days` where the kind says so. As long as it
+    lasts, one reminder follows the other: nobody is ever left without (C5)."""
+    if care.on == "key_account" and not (look.profile is not None and look.profile.key_account):
+        return
+    span = care.after_days or look.tier.care_every_days
+    facts = look.facts
+    since = facts.first_at if facts.last_touch_at is None else facts.last_touch_at
+    if span is None or since is None:
+        return
+    due = look.local.plus_days(since, span)
+    wanted, lasts = due - care.lead_days * DAY_MS, _lasts(care) * DAY_MS
+    begun = wanted if look.now < wanted else wanted + (look.now - wanted) // lasts * lasts
+    for at in (begun, begun + lasts):  # this one, and the one that follows where it ends early
+        silent = float((at - since) // DAY_MS)
+        yield _reminder(care, at, at, max(at, due), at + lasts, silent, float(span))
+
+
+def _rhythm(care: Care, look: Look) -> Iterator[Reminder]:
+    """The own usual gap is over: they need more of what they buy."""
+    who = rhythm(look.facts.purchase_days)
+    if who is None or who.gap is None or look.told.level == "LOST":
+        return
+    calendar = look.policy.calendar  # purchase days are the programme's
+    due = calendar.midnight(who.last + ceil(who.gap) + care.after_days)
+    wanted = due - care.lead_days * DAY_MS
+    yield _reminder(care, who.last, wanted, due, due + _lasts(care) * DAY_MS, who.gap, who.gap)
+
+
+# ---- level: of risk
+
+
+def _level(care: Care, look: Look) -> Iterator[Reminder]:
+    told = look.told
+    if told.level == care.level and told.level_since is not None:
+        yield _since(care, look, told.level_since, told.level_since)
+
+
+# ---- event: something happened
+
+
+def _event(care: Care, look: Look) -> Iterator[Reminder]:
+    yield from _EVENTS[care.on or ""](care, look)
+
+
+def _first_purchase(care: Care, look: Look) -> Iterator[Reminder]:
+    at = look.facts.first_purchase_at
+    if at is not None:
+        yield _since(care, look, "first", at)
+
+
+def _purchase(care: Care, look: Look) -> Iterator[Reminder]:
+    """A day on which they bought, for `min_amount` or more in all."""
+    for one in reversed(days_of(look.facts)):
+        begins = look.policy.calendar.midnight(one.day)
+        if look.now - begins > (care.after_days + _lasts(care) + 1) * DAY_MS:
+            return
+        if one.sales and one.value >= (care.min_amount or 0):
+            yield _since(care, look, one.day, max(begins, look.facts.first_purchase_at or 0), have=one.value / 100)
+
+
+def _new_category(care: Care, look: Look) -> Iterator[Reminder]:
+    """A day on which they first bought of a category, but for the very first day of all."""
+    first, *later = sorted(set(first_tries(look.facts))) or [0]
+    for day in later:
+        if day > first:
+            yield _since(care, look, day, look.policy.calendar.midnight(day))
+
+
+def _tier_up(care: Care, look: Look) -> Iterator[Reminder]:
+    yield from _at_review(care, look, look.rose)
+
+
+def _policy_change(care: Care, look: Look) -> Iterator[Reminder]:
+    yield from _at_review(care, look, look.moved)
+
+
+def _at_review(care: Care, look: Look, now: bool) -> Iterator[Reminder]:
+    """What a review itself found: true from it on, as long as the tier stays what it then became."""
+    since = look.told.tier_since
+    if since is None:
+        return
+    book = look.told.care
+    known = any(one.key == (care.kind, str(since)) for one in (*book.open, *book.waiting))
+    if now or known:
+        yield _since(care, look, since, since, what=look.told.tier)
+
+
+def _touches(wanted: Callable[[Touch], bool]) -> Callable[[Care, Look], Iterator[Reminder]]:
+    def shape(care: Care, look: Look) -> Iterator[Reminder]:
+        for touch in look.facts.touches:
+            if touch.direction == "IN" and wanted(touch):
+                yield _since(care, look, touch.at, touch.at, have=float(touch.score or 0), what=touch.item or "")
+
+    return shape
+
+
+def _referral(care: Care, look: Look) -> Iterator[Reminder]:
+    for name, at in look.facts.referred.items():
+        yield _since(care, look, name, at, what=name)
+
+
+_EVENTS: Final[dict[str, Callable[[Care, Look], Iterator[Reminder]]]] = {
+    "first_purchase": _first_purchase,
+    "purchase": _purchase,
+    "new_category": _new_category,
+    "tier_up": _tier_up,
+    "policy_change": _policy_change,
+    "referral": _referral,
+    "low_score": _touches(lambda one: one.kind == "SURVEY" and one.score is not None and one.score <= LOW_SCORE),
+    "praise": _touches(
+        lambda one: one.kind == "RECOMMENDATION" or (one.kind == "SURVEY" and (one.score or 0) >= PRAISE)
+    ),
+    "suggestion": _touches(lambda one: one.item == "SUGGESTION"),
+    "visit": _touches(lambda one: one.kind == "VISIT"),
+    "service": _touches(lambda one: one.kind == "SERVICE"),
+}
+assert set(_EVENTS) == set(EVENTS)
+
+
+# ---- promise: what we owe an answer by a time
+
+
+def _promise(care: Care, look: Look) -> Iterator[Reminder]:
+    yield from _PROMISES[promised(care)](care, look)
+
+
+def promised(care: Care) -> str:
+    """What a promise is about: `on`, else what the shipped kinds are about."""
+    return care.on or _BY_KIND.get(care.kind, "complaint")
+
+
+_BY_KIND: Final = {"COMPLAINT_FOLLOW_UP": "follow_up", "ANSWER_INQUIRY": "inquiry"}
+
+
+def _complaint(care: Care, look: Look) -> Iterator[Reminder]:
+    """A reply to a complaint that is not settled, from the moment it was opened, or opened again (K1)."""
+    for one in look.facts.complaints:
+        if one.status != "RESOLVED":
+            opened = opened_at(one)
+            hours = reply_hours(one, look)
+            due = opened + hours * HOUR_MS
+            latest = opened + look.policy.complaints.reply_hours[0] * HOUR_MS  # not due: that may drift with who is who
+            expires = latest + (care.expires_days or _PROMISE_EXPIRES_DAYS) * DAY_MS
+            cause, grave = f"{one.complaint_id}:{opened}", float(severity_of(one, look))
+            yield _reminder(care, cause, opened, due, expires, grave, float(hours), one.about)
+
+
+def _follow_up(care: Care, look: Look) -> Iterator[Reminder]:
+    """Whether it is well, some days after a complaint was settled (K2)."""
+    for one in look.facts.complaints:
+        if one.status == "RESOLVED":
+            days = care.after_days or look.policy.complaints.follow_up_days
+            since = look.local.plus_days(one.at, days)
+            hours = care.reply_hours or look.policy.complaints.reply_hours[0]
+            cause = f"{one.complaint_id}:{one.at}"
+            yield _owed(care, cause, since, since + hours * HOUR_MS, days, hours, one.about)
+
+
+def _inquiry(care: Care, look: Look) -> Iterator[Reminder]:
+    """An answer to an inquiry, within the hours that a complaint of severity 1 has, or those of the kind (K0)."""
+    hours = care.reply_hours or look.policy.complaints.reply_hours[0]
+    for touch in look.facts.touches:
+        if touch.kind == "INQUIRY" and touch.direction == "IN":
+            yield _owed(care, touch.at, touch.at, touch.at + hours * HOUR_MS, 0, hours, touch.item or "")
+
+
+def _owed(care: Care, cause: object, since: int, due: int, have: int, hours: int, what: str) -> Reminder:
+    expires = due + (care.expires_days or _PROMISE_EXPIRES_DAYS) * DAY_MS
+    return _reminder(care, cause, since, due, expires, float(have), float(hours), what)
+
+
+_PROMISES: Final[dict[str, Callable[[Care, Look], Iterator[Reminder]]]] = {
+    "complaint": _complaint,
+    "follow_up": _follow_up,
+    "inquiry": _inquiry,
+}
+assert set(_PROMISES) == set(PROMISES)
+
+
+def opened_at(one: ComplaintState) -> int:
+    """When a complaint was last opened (ms); of one whose opening never came, its latest record."""
+    return one.at if one.opened_at < 0 else one.opened_at
+
+
+def severity_of(one: ComplaintState, look: Look) -> int:
+    """The severity that counts: one more for each time it was opened again (K2), and for another about the same thing
+    within `repeat_days` before it (K3); at most 5."""
+    span = look.policy.complaints.repeat_days * DAY_MS
+    mine = opened_at(one)
+    again = any(
+        other.complaint_id != one.complaint_id and other.about == one.about and 0 <= mine - opened_at(other) <= span
+        for other in look.facts.complaints
+    )
+    return min(5, one.severity + one.reopened + again)
+
+
+def reply_hours(one: ComplaintState, look: Look) -> int:
+    """Within how many hours a reply is due: by severity, half of it for who has brought others or recommends us, for
+    more people hear of it (K1); at least one."""
+    hours = look.policy.complaints.reply_hours[severity_of(one, look) - 1]
+    return max(1, hours // 2) if reaches_far(look) else hours
+
+
+def reaches_far(look: Look) -> bool:
+    """Whether others listen to the customer: they have brought somebody, or recommended us, in the last 365 days."""
+    since, day_of = look.policy.calendar.day_of(look.now) - WINDOW_DAYS, look.policy.calendar.day_of
+    return any(day_of(at) > since for at in look.facts.referred.values()) or any(
+        touch.kind == "RECOMMENDATION" and touch.direction == "IN" for touch in look.facts.touches
+    )
+
+
+SHAPES: Final[dict[str, Callable[[Care, Look], Iterator[Reminder]]]] = {
+    "calendar": _calendar,
+    "festival": _festival,
+    "silence": _silence,
+    "rhythm": _rhythm,
+    "event": _event,
+    "level": _level,
+    "promise": _promise,
+}

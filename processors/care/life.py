@@ -1,0 +1,303 @@
+"""C2-C5, C8: the life of a reminder, and which may go: one pure step of a customer's care book at a review.
+
+A cause that comes up is wanted. It waits until it may go, the lowest priority number first; then it is DUE, or
+HELD_OUT for the control group. A reminder that is DUE ends once: FULFILLED by a CARE contact that names it or by any
+CARE contact of ours within its time, WITHDRAWN when it was declined, is no longer true or no longer allowed, EXPIRED.
+In between it may be ESCALATED. What never came to go is dropped, and counted with what held it back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from msgspec.structs import replace
+
+from processors.care import slots
+from processors.care.book import Book, Closed, Reminder, reminder_id
+from processors.care.due import HOUR_MS, Look, candidates, promised
+from processors.care.people import held_out
+from processors.customer import FOREVER
+from processors.days import DAY_MS
+from processors.history import Touch
+from processors.outputs import CareReminder
+from processors.sections import Care
+
+DUE, HELD_OUT = "DUE", "HELD_OUT"
+FULFILLED, WITHDRAWN, EXPIRED, ESCALATED = "FULFILLED", "WITHDRAWN", "EXPIRED", "ESCALATED"
+UNPROFITABLE, SMALL = "unprofitable", "small_stake"
+
+
+class Cared(NamedTuple):
+    """book: from now on. outputs: what is told. dropped: (kind, reason) of causes that never went. until: the next
+    instant at which, by time alone, anything of it changes; FOREVER: none."""
+
+    book: Book
+    outputs: tuple[CareReminder, ...]
+    dropped: tuple[tuple[str, str], ...]
+    until: int
+
+
+def care_of(customer_id: str, look: Look, at_stake: int | None) -> Cared:
+    """The care book of a customer after a review at `look.now`. at_stake: minor units that leaving would lose, None of
+    who never bought."""
+    return _Step(customer_id, look, at_stake).done()
+
+
+class _Step:
+    """One review's work on the book; lives for that review."""
+
+    def __init__(self, customer_id: str, look: Look, at_stake: int | None) -> None:
+        self.customer_id, self.look, self.at_stake = customer_id, look, at_stake
+        self.kinds = {care.kind: care for care in look.policy.care}
+        self.book, self.now = look.told.care, look.now
+        self.outputs: list[CareReminder] = []
+        self.dropped: list[tuple[str, str]] = []
+        self.until = FOREVER
+        self.true: dict[tuple[str, str], Reminder] = {}
+        for care in look.policy.care:
+            for one in candidates(care, look):
+                if one.wanted_at <= self.now:
+                    self.true[one.key] = one
+                else:
+                    self._again(one.wanted_at)
+
+    def done(self) -> Cared:
+        closed = {(one.kind, one.cause): one.until for one in self.book.closed if one.until > self.now}
+        opened = []
+        for one in self.book.open:
+            kept = self._lives(one)
+            if kept is None:
+                closed[one.key] = one.expires_at
+            else:
+                opened.append(kept)
+        waiting = [kept for one in self.book.waiting if (kept := self._waits(one, closed)) is not None]
+        held = {one.key for one in (*opened, *waiting)}
+        for key, one in self.true.items():
+            if key not in held and key not in closed:
+                why = self._not_worth(one)
+                if why:
+                    closed[key] = one.expires_at
+                    self.dropped.append((one.kind, why))
+                else:
+                    waiting.append(one)
+        sent = self.book.sent
+        if waiting:
+            waiting, sent = self._send(waiting, opened, closed)
+        return Cared(self._book(opened, waiting, closed, sent), tuple(self.outputs), tuple(self.dropped), self.until)
+
+    def _book(
+        self, opened: list[Reminder], waiting: list[Reminder], closed: dict[tuple[str, str], int], sent: tuple[int, ...]
+    ) -> Book:
+        """The book as it now is; the very same where nothing but time has passed."""
+        book, had = self.book, {(one.kind, one.cause): one.until for one in self.book.closed}
+        same = all(had.get(key) == until for key, until in closed.items())
+        if same and tuple(opened) == book.open and tuple(waiting) == book.waiting and sent == book.sent:
+            return book
+        return Book(
+            tuple(opened), tuple(waiting), tuple(Closed(*key, until) for key, until in sorted(closed.items())), sent
+        )
+
+    def _again(self, at: int) -> None:
+        if self.now < at < self.until:
+            self.until = at
+
+    # -- what is open
+
+    def _lives(self, one: Reminder) -> Reminder | None:
+        """An open reminder after this review; None: it has ended, and that is told."""
+        status = self._ended(one)
+        if status:
+            self._tell(one, status)
+            return None
+        step = self._escalated(one)
+        if step > one.step:
+            for number in range(one.step + 1, step + 1):
+                self._tell(replace(one, step=number), ESCALATED)
+            one = replace(one, step=step)
+        self._again(one.expires_at)
+        return one
+
+    def _ended(self, one: Reminder) -> str:
+        """How an open reminder has ended, "": it has not."""
+        if self._fulfilled(one):
+            return FULFILLED
+        care = self.kinds.get(one.kind)
+        mine = reminder_id(self.customer_id, one.kind, one.cause)
+        if any(touch.kind == "DECLINED" and touch.reminder_id == mine for touch in self.look.facts.touches):
+            return WITHDRAWN
+        if self.now >= one.expires_at:
+            return EXPIRED
+        if care is None or one.key not in self.true or not self._allowed(care, one.channel):
+            return WITHDRAWN
+        return ""
+
+    def _fulfilled(self, one: Reminder) -> bool:
+        """By a contact of ours that names it, or any CARE contact of ours within its time; a reply to a complaint by
+        its settlement, and silence by whatever contact ended it."""
+        mine = reminder_id(self.customer_id, one.kind, one.cause)
+        for touch in self.look.facts.touches:
+            if touch.direction == "OUT" and touch.kind == "CARE" and _serves(touch, one, mine):
+                return True
+        care = self.kinds.get(one.kind)
+        if care is None or one.key in self.true:
+            return False
+        if care.shape == "silence":
+            last = self.look.facts.last_touch_at
+            return last is not None and one.told_at <= last < one.expires_at
+        if care.shape == "promise" and promised(care) == "complaint":
+            name = one.cause.rpartition(":")[0]
+            return any(
+                state.complaint_id == name and state.status == "RESOLVED" and state.at < one.expires_at
+                for state in self.look.facts.complaints
+            )
+        return False
+
+    def _escalated(self, one: Reminder) -> int:
+        """How many levels up a reminder has gone by now; when it goes further is noted."""
+        care = self.kinds[one.kind]
+        if care.shape == "promise":
+            levels = max(len(self.look.policy.complaints.escalate_to) - 1, 0)
+            return self._climbed(one.due_at, max(int(one.usual), 1) * HOUR_MS, levels)
+        if care.escalate_days is None or self.look.tier.care_every_days is None:
+            return one.step  # of tiers that matter: those whose customers must not be forgotten
+        return max(self._climbed(one.told_at + care.escalate_days * DAY_MS, FOREVER, 1), one.step)
+
+    def _climbed(self, first: int, every: int, levels: int) -> int:
+        """Of steps at `first` and each `every` ms later how many have come, at most `levels`."""
+        come = 0 if self.now < first else min((self.now - first) // every + 1, levels)
+        if come < levels:
+            self._again(first + come * every)
+        return come
+
+    def _allowed(self, care: Care, channel: str) -> bool:
+        profile = self.look.profile
+        return profile is None or (not profile.do_not_contact and profile.consent.get(channel, True))
+
+    # -- what waits
+
+    def _waits(self, one: Reminder, closed: dict[tuple[str, str], int]) -> Reminder | None:
+        """A waiting reminder, if it still waits: else it is dropped, with what held it back where its time is over."""
+        if one.key in self.true and one.kind in self.kinds:
+            return one
+        if self.now >= one.expires_at and one.kind in self.kinds:
+            self.dropped.append((one.kind, self._held(self.kinds[one.kind], one.expires_at - 1)[1]))
+        else:
+            closed[one.key] = one.expires_at
+        return None
+
+    def _not_worth(self, one: Reminder) -> str:
+        """Why a cause is to have no reminder, decided once, when it comes up; "": it is to (V2, C1)."""
+        care = self.kinds[one.kind]
+        if care.min_value_at_stake is not None and (self.at_stake or 0) < care.min_value_at_stake:
+            return SMALL
+        facts = self.look.facts
+        if not care.free and care.shape != "promise" and facts.margin - facts.serve < 0:
+            return UNPROFITABLE
+        return ""
+
+    def _held(self, care: Care, at: int, sent: tuple[int, ...] | None = None) -> tuple[int, str]:
+        """(the first instant from `at` on at which a reminder of the kind may go, what holds it until then)."""
+        look = self.look
+        if slots.channel_for(care, look.profile, look.policy.care_rules) is None:
+            return FOREVER, slots.CONSENT
+        if care.shape == "promise" and promised(care) == "complaint":
+            return at, ""
+        return slots.first_allowed(at, self._counted(sent), look.policy.care_rules, look.local)
+
+    def _counted(self, sent: tuple[int, ...] | None) -> list[int]:
+        return sorted((*(self.book.sent if sent is None else sent), *slots.campaigns(self.look.facts)))
+
+    def _send(
+        self, waiting: list[Reminder], opened: list[Reminder], closed: dict[tuple[str, str], int]
+    ) -> tuple[list[Reminder], tuple[int, ...]]:
+        """Who may go now goes, by priority; of the others when is noted. (who waits on, when any went)."""
+        left, sent = [], self.book.sent
+        for one in sorted(waiting, key=self._first):
+            care = self.kinds[one.kind]
+            at, _ = self._held(care, self.now, sent)
+            if at > self.now:
+                self._again(min(at, one.expires_at))
+                left.append(one)
+                continue
+            channel = slots.channel_for(care, self.look.profile, self.look.policy.care_rules) or ""
+            gone = replace(one, told_at=self.now, channel=channel)
+            if not (care.shape == "promise" and promised(care) == "complaint"):
+                sent = (*(at for at in sent if at > self.now - slots.SPAN_MS), self.now)
+            programme = self.look.policy.programme
+            if care.held_out and held_out(programme.name, self.customer_id, programme.holdout):
+                closed[one.key] = one.expires_at
+                self._tell(gone, HELD_OUT)
+                continue
+            self._tell(gone, DUE)
+            lived = self._lives_on(gone)
+            opened.append(lived)
+        return left, sent
+
+    def _lives_on(self, one: Reminder) -> Reminder:
+        """A reminder that has just gone: a promise may be broken already, when its cause came late."""
+        step = self._escalated(one)
+        for number in range(1, step + 1):
+            self._tell(replace(one, step=number), ESCALATED)
+        self._again(one.expires_at)
+        return replace(one, step=step)
+
+    def _first(self, one: Reminder) -> tuple[int, int, int, str, str]:
+        """Who comes first (C3): the policy's priority, then what ends sooner."""
+        return self.kinds[one.kind].priority, one.expires_at, one.wanted_at, one.kind, one.cause
+
+    # -- what is said
+
+    def _tell(self, one: Reminder, status: str) -> None:
+        self.outputs.append(said(self.customer_id, one, status, self.look))
+
+
+def _serves(touch: Touch, one: Reminder, mine: str) -> bool:
+    if touch.reminder_id is not None:
+        return touch.reminder_id == mine
+    return one.told_at <= touch.at < one.expires_at
+
+
+def said(customer_id: str, one: Reminder, status: str, look: Look) -> CareReminder:
+    """What is told of a reminder."""
+    care = next((care for care in look.policy.care if care.kind == one.kind), None)
+    return CareReminder(
+        customer_id=customer_id,
+        at=look.now,
+        policy=look.policy.label,
+        reminder_id=reminder_id(customer_id, one.kind, one.cause),
+        kind=one.kind,
+        shape="" if care is None else care.shape,
+        status=status,
+        step=one.step,
+        due_at=one.due_at,
+        expires_at=one.expires_at,
+        priority=PRIORITY_LAST if care is None else care.priority,
+        channel=one.channel,
+        employee_id=in_charge(one, care, look),
+        tier=look.told.tier,
+        have=one.have,
+        usual=one.usual,
+        what=one.what,
+    )
+
+
+PRIORITY_LAST: Final = 5
+
+
+def in_charge(one: Reminder, care: Care | None, look: Look) -> str | None:
+    """Who is to do it (C7, K1): who is in charge of the customer; of a complaint the first of the ladder where nobody
+    is; once escalated, the ladder's next."""
+    own = None if look.profile is None else look.profile.employee_id
+    ladder = look.policy.complaints.escalate_to
+    if one.step and ladder:
+        return ladder[min(one.step, len(ladder) - 1)]
+    if own is None and care is not None and care.shape == "promise" and ladder:
+        return ladder[0]
+    return own
+
+
+def withdrawn(customer_id: str, book: Book, look: Look) -> Iterator[CareReminder]:
+    """What is told of the open reminders of a customer who is forgotten (D4)."""
+    for one in book.open:
+        yield said(customer_id, one, WITHDRAWN, look)
