@@ -68,7 +68,7 @@ class _Step:
         for one in self.book.open:
             kept = self._lives(one)
             if kept is None:
-                closed[one.key] = one.expires_at
+                closed[one.key] = _forgotten_at(one)
             else:
                 opened.append(kept)
         waiting = [kept for one in self.book.waiting if (kept := self._waits(one, closed)) is not None]
@@ -77,7 +77,7 @@ class _Step:
             if key not in held and key not in closed:
                 why = self._not_worth(one)
                 if why:
-                    closed[key] = one.expires_at
+                    closed[key] = _forgotten_at(one)
                     self.dropped.append((one.kind, why))
                 else:
                     waiting.append(one)
@@ -183,7 +183,7 @@ class _Step:
         if self.now >= one.expires_at and one.kind in self.kinds:
             self.dropped.append((one.kind, self._held(self.kinds[one.kind], one.expires_at - 1)[1]))
         else:
-            closed[one.key] = one.expires_at
+            closed[one.key] = _forgotten_at(one)
         return None
 
     def _not_worth(self, one: Reminder) -> str:
@@ -226,7 +226,7 @@ class _Step:
                 sent = (*(at for at in sent if at > self.now - slots.SPAN_MS), self.now)
             programme = self.look.policy.programme
             if care.held_out and held_out(programme.name, self.customer_id, programme.holdout):
-                closed[one.key] = one.expires_at
+                closed[one.key] = _forgotten_at(one)
                 self._tell(gone, HELD_OUT)
                 continue
             self._tell(gone, DUE)
@@ -250,6 +250,11 @@ class _Step:
 
     def _tell(self, one: Reminder, status: str) -> None:
         self.outputs.append(said(self.customer_id, one, status, self.look))
+
+
+def _forgotten_at(one: Reminder) -> int:
+    """Until when a cause that has ended is kept (ms): it may end two days later where the customer moves zones."""
+    return one.expires_at + 2 * DAY_MS
 
 
 def _serves(touch: Touch, one: Reminder, mine: str) -> bool:
