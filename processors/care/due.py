@@ -12,6 +12,8 @@ from functools import cached_property
 from math import ceil
 from typing import Final
 
+from msgspec.structs import replace
+
 from processors.care.book import Reminder
 from processors.customer import Told
 from processors.days import DAY_MS, Calendar, calendar_of
@@ -64,7 +66,13 @@ def candidates(care: Care, look: Look) -> Iterator[Reminder]:
         return
     for found in SHAPES[care.shape](care, look):
         if found.expires_at > look.now:
-            yield found
+            yield found if look.facts.not_before < 0 else replace(found, cause=_afresh(found.cause, look))
+
+
+def _afresh(cause: str, look: Look) -> str:
+    """Who comes back after an erase starts afresh, with the same birthday but other reminders (D4)."""
+    erased = look.facts.not_before
+    return cause if erased < 0 else f"{cause}@{erased}"
 
 
 def _reminder(
@@ -232,7 +240,7 @@ def _at_review(care: Care, look: Look, now: bool) -> Iterator[Reminder]:
     if since is None:
         return
     book = look.told.care
-    known = any(one.key == (care.kind, str(since)) for one in (*book.open, *book.waiting))
+    known = any(one.key == (care.kind, _afresh(str(since), look)) for one in (*book.open, *book.waiting))
     if now or known:
         yield _since(care, look, since, since, what=look.told.tier)
 

@@ -412,3 +412,13 @@ def test_C8_the_control_group_is_told_as_held_out_at_the_moment_the_others_would
     everybody = (HEAD + kind).replace("[programme]\n", "[programme]\nholdout = 1\n")
     partition = Partition(policy_of(everybody)).run([*plainly([sale(start)]), start + 40 * DAY_MS])
     assert [(one.kind, one.status, one.at) for one in partition.care] == [("WELCOME", "HELD_OUT", start)]
+
+
+def test_D4_who_comes_back_after_an_erase_has_reminders_of_their_own():
+    kind = '[[care]]\nkind = "WELCOME"\nshape = "event"\non = "first_purchase"\n'
+    start = utc("2025-01-10T12:00")
+    partition = Partition(policy_of(HEAD + kind)).run([*plainly([sale(start)]), start + DAY_MS])
+    partition.erase("anna", plainly([sale(start + 2 * DAY_MS, number=1)]))
+    ids = [(one.status, one.event_id) for one in partition.care]
+    assert [status for status, _ in ids] == ["DUE", "WITHDRAWN", "DUE"]
+    assert len({event_id for _, event_id in ids}) == 3

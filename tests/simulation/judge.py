@@ -8,6 +8,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from processors.care.book import reminder_id
 from processors.customer import Customer, Told
 from processors.figures import count
 from processors.history import Kin
@@ -17,7 +18,17 @@ from processors.word_of_mouth import referrer_of
 from schemas import state
 from schemas.codec import read
 from schemas.told import told_of as told_from
-from schemas.topics import CHURN_RISK, COMPLAINTS, CONTACTS, CUSTOMER_VALUE, DEAD_LETTERS, PURCHASES, TIER_CHANGES, TOLD
+from schemas.topics import (
+    CARE_REMINDERS,
+    CHURN_RISK,
+    COMPLAINTS,
+    CONTACTS,
+    CUSTOMER_VALUE,
+    DEAD_LETTERS,
+    PURCHASES,
+    TIER_CHANGES,
+    TOLD,
+)
 from tests.simulation.publisher import last_position
 from tests.simulation.shop import HORIZON
 from tests.simulation.world import World
@@ -126,7 +137,7 @@ def _differ(one: Any, other: Any) -> dict[str, tuple[Any, Any]]:
 
 
 def _changes(world: World, undisturbed: World) -> None:
-    for topic, chain in ((TIER_CHANGES, _chain), (CHURN_RISK, _levels)):
+    for topic, chain in ((TIER_CHANGES, _chain), (CHURN_RISK, _levels), (CARE_REMINDERS, _lives)):
         _told_once(world, undisturbed, topic, chain)
 
 
@@ -160,6 +171,19 @@ def _levels(name: str, customer: Customer, told: list[dict[str, Any]]) -> None:
         assert alert["at"] >= at, f"{name}: told of {alert['at']} after {at}"
         level, at = alert["level"], alert["at"]
     assert level == customer.told.level, f"{name}: last told {level}, is {customer.told.level}"
+
+
+def _lives(name: str, customer: Customer, told: list[dict[str, Any]]) -> None:
+    """Each reminder begins once and ends once at most, and those without an end are the open ones."""
+    lives: dict[str, list[str]] = defaultdict(list)
+    for one in told:
+        lives[one["reminder_id"]].append(one["status"])
+    for reminder, status in lives.items():
+        assert status[0] in ("DUE", "HELD_OUT"), f"{reminder}: {status}"
+        assert all(one == "ESCALATED" for one in status[1:-1]), f"{reminder}: {status}"
+    left = {reminder for reminder, status in lives.items() if status[-1] in ("DUE", "ESCALATED")}
+    held = {reminder_id(name, one.kind, one.cause) for one in customer.told.care.open}
+    assert left == held, f"{name}: without an end {left - held}, open and never told {held - left}"
 
 
 def _told(world: World) -> None:

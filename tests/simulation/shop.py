@@ -58,13 +58,48 @@ complaint = 500
 channels = {{ mail = 60 }}
 [currencies]
 rates = {{ EUR = 1.08 }}
+[care_rules]
+max_per_30_days = 2
+min_gap_days = {gap}
+quiet_hours = ["20:00", "09:00"]
+[[care]]
+kind = "WELCOME"
+shape = "event"
+on = "first_purchase"
+expires_days = 10
+[[care]]
+kind = "SILENT"
+shape = "silence"
+after_days = 40
+expires_days = 15
+free = true
+[[care]]
+kind = "RISK"
+shape = "level"
+level = "AT_RISK"
+priority = 2
+free = true
+[[care]]
+kind = "BIRTHDAY"
+shape = "calendar"
+lead_days = 2
+expires_days = 5
+[[care]]
+kind = "COMPLAINT_REPLY"
+shape = "promise"
+priority = 1
+[[care]]
+kind = "TIER_UP"
+shape = "event"
+on = "tier_up"
 """
 
 
 @cache
-def policy(version: int, zone: str, silver: int, top: str, grace: int, step: str) -> Policy:
+def policy(version: int, zone: str, silver: int, top: str, grace: int, step: str, gap: int) -> Policy:
     """One of a few policies."""
-    return load_policy(_POLICY.format(version=version, zone=zone, silver=silver, top=top, grace=grace, step=step))
+    fields = {"version": version, "zone": zone, "silver": silver, "top": top, "grace": grace, "step": step, "gap": gap}
+    return load_policy(_POLICY.format(**fields))
 
 
 def some_policy(rng: Random, version: int, zone: str) -> Policy:
@@ -77,6 +112,7 @@ def some_policy(rng: Random, version: int, zone: str) -> Policy:
         rng.choice(("min_value_share_rank = 0.2", "min_contribution_365d = 9_000", "min_referrals_365d = 2")),
         rng.choice((0, 10, 30)),
         rng.choice(("true", "false")),
+        rng.choice((0, 5)),
     )
 
 
@@ -245,7 +281,8 @@ class _Maker:
             record = {"complaint_id": f"c{rng.randint(1, 3)}", "status": status, "severity": 2, "about": "PRICE"}
             self.dated(COMPLAINTS, name, at, record | {"compensation": rng.choice((0, 300))})
         elif draw < 0.95:
-            record = {"kind": "CAMPAIGN", "direction": "OUT", "channel": rng.choice(("mail", "app"))}
+            kind = rng.choice(("CAMPAIGN", "CAMPAIGN", "CARE"))
+            record = {"kind": kind, "direction": "OUT", "channel": rng.choice(("mail", "app"))}
             if rng.random() < 0.3 and name not in self.shop.gone:
                 fights = sorted(self.shop.relayed) if name in self.shop.relayed else [f"a friend of {name}"]
                 record |= {"kind": "REFERRAL", "referred_customer_id": rng.choice(fights)}
@@ -258,8 +295,11 @@ class _Maker:
         self.put(topic, self.place(name), at, name, write(topic, record))
 
     def profile(self, name: str, at: int) -> None:
+        rng = self.rng
         if not (self.shop.live and name in self.shop.settled):
-            self.dated(CUSTOMERS, name, at, {"joined_at": START, "language": "en"})
+            more = {"birthday": rng.choice(("02-29", "06-01", None)), "consent": rng.choice(({}, {"store": False}))}
+            zone = rng.choice((None, "Asia/Kathmandu"))
+            self.dated(CUSTOMERS, name, at, {"joined_at": START, "language": "en", "time_zone": zone, **more})
 
     def buy(self, name: str, at: int, late: bool) -> None:
         """A purchase: late, repeated, misplaced, through a friend, in euros, or plain."""
