@@ -321,8 +321,8 @@ class CareRules(Struct, frozen=True):
 
 
 EVENTS = (
-    "first_purchase", "purchase", "new_category", "tier_up", "policy_change", "referral", "low_score", "praise",
-    "suggestion", "visit", "service",
+    "first_purchase", "purchase", "new_category", "bought", "tier_up", "tier_falling", "policy_change", "referral",
+    "low_score", "praise", "suggestion", "visit", "service",
 )  # fmt: skip
 """What `on` of a kind of care may name whose shape is "event"."""
 
@@ -333,9 +333,9 @@ PROMISES = ("complaint", "follow_up", "inquiry")
 class Care(Struct, frozen=True):
     """A kind of care. `shape`: what makes it due; `on`, `level` and the `min_` entries: what the shape asks.
 
-    `lead_days`: so long before; `after_days`: so long after what it is about. `once`: on the date itself, not each
-    year. `reply_hours`: of a promise. `tiers`: None for all. `free`: costs no money. `held_out`: the control group is
-    left out of it.
+    `lead_days`: so long before; `after_days`: so long after what it is about. `category`: bought. `once`: on the date
+    itself, not each year. `reply_hours`: of a promise. `tiers`: None for all. `free`: costs no money. `held_out`: the
+    control group is left out of it.
     """
 
     kind: Annotated[str, Meta(pattern=r"\A[A-Z][A-Z0-9_]{0,63}\Z", description="a name in capitals")]
@@ -345,6 +345,7 @@ class Care(Struct, frozen=True):
     level: Literal["WATCH", "AT_RISK", "LOST"] | None = None
     min_value_at_stake: Amount | None = None
     min_amount: Amount | None = None
+    category: Name | None = None
     lead_days: Days = 0
     after_days: Days = 0
     once: bool = False
@@ -367,6 +368,8 @@ class Care(Struct, frozen=True):
             yield ("on",), f"is missing: must be one of {', '.join(EVENTS)}"
         elif known is not None and self.on is not None and self.on not in known:
             yield ("on",), f'is "{self.on}": ' + unknown(self.on, known, "cause").removeprefix("is ")
+        if (self.category is None) == (self.shape == "event" and self.on == "bought"):
+            yield ("category",), 'and on = "bought" go together: what they bought'
         if self.min_amount is not None and self.on != "purchase":
             yield ("min_amount",), 'is for on = "purchase" only'
         if self.shape == "calendar" and self.after_days and self.lead_days:

@@ -224,6 +224,14 @@ def _decided(figs: Figures, tier: Tier, up: bool, around: Surroundings) -> tuple
     return name, have, need
 
 
+def missed(facts: History, told: Told, day: int, policy: Policy) -> tuple[str, int, int]:
+    """(condition, have, need) of the tier held that is missed by the most on programme day `day`, shares apart (T6)."""
+    figs, held = figures(facts, day, policy.calendar), policy.tiers[policy.tier_rank(told.tier) or 0]
+    asked = [(name, getattr(figs, figure_of(name)), int(need)) for name, need in held.conditions if name != SHARE]
+    short = [row for row in asked if row[1] < row[2]]
+    return min(short, key=lambda row: row[1] / row[2], default=("policy", 0, 0))
+
+
 def to_next(figs: Figures, tier: Tier, around: Surroundings) -> tuple[ToNext, ...]:
     """What `tier` asks and what the customer has (T4)."""
     asked = [(name, _least(name, need, around.value_at_share)) for name, need in tier.conditions]

@@ -66,12 +66,19 @@ class Wording:
             code += _GOOD
         return self._say("risk", code, have=_Number(have), usual=_Number(reason.usual))
 
-    def care(self, reminder: CareReminder) -> str:
-        """What to do for a customer, in one sentence: of the kind, else of its shape (C1)."""
+    def care(self, reminder: CareReminder, currency: str) -> str:
+        """What to do for a customer, in one sentence: of the kind, else of its shape (C1).
+
+        `what` of a tier that will fall is `tier:condition`: the sentence then says what would keep it (T6).
+        """
         code = reminder.kind if reminder.kind in self._tables["care"] else reminder.shape or "promise"
+        tier, _, condition = reminder.what.rpartition(":")
+        if tier and condition in self._tables["missing"]:
+            step = self.to_next(tier, condition, int(reminder.have), int(reminder.usual), currency)
+            return self._say("care", code, what=tier, step=step, date=utc_iso(reminder.due_at)[:10])
         return self._say(
             "care", code, have=_Number(reminder.have), usual=_Number(reminder.usual), what=reminder.what,
-            tier=reminder.tier, date=utc_iso(reminder.due_at)[:10],
+            tier=reminder.tier, step="", date=utc_iso(reminder.due_at)[:10],
         )  # fmt: skip
 
     def plain(self, code: str, **numbers: object) -> str:

@@ -58,6 +58,11 @@ RULES = {
         "The condition that decided with have and need, until when the tier is kept by itself, and what the next asks.",
     ),
     "T5": ("Benefits", "A tier's benefits are in the policy, in the customer's view and in the change event."),
+    "T6": (
+        "A tier at risk",
+        "When time alone will end the tier within the kind's `lead_days`, its customer is to be told, once, what keeps"
+        " it.",
+    ),
     "T7": (
         "Lifetime club",
         "Who has ever brought, or bought, enough, or has stayed long enough, has a floor tier for good: returns,"

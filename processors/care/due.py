@@ -21,6 +21,7 @@ from processors.events import Profile
 from processors.history import WINDOW_DAYS, ComplaintState, History, Touch, days_of, first_tries
 from processors.policy import Policy
 from processors.sections import EVENTS, PROMISES, Care, Tier
+from processors.tier import missed
 from processors.value import rhythm
 
 HOUR_MS: Final = 3_600_000
@@ -226,6 +227,25 @@ def _new_category(care: Care, look: Look) -> Iterator[Reminder]:
             yield _since(care, look, day, look.policy.calendar.midnight(day))
 
 
+def _bought(care: Care, look: Look) -> Iterator[Reminder]:
+    """They bought of a category in the last 365 days: to call back what was faulty."""
+    day = look.facts.categories.get(care.category or "")
+    if day is not None:
+        yield _since(care, look, day, look.policy.calendar.midnight(day), what=care.category or "")
+
+
+def _tier_falling(care: Care, look: Look) -> Iterator[Reminder]:
+    """The tier will be lost within `lead_days` if nothing but time happens, and what would keep it (T6)."""
+    since, told = look.told.below_since, look.told
+    if since is None:
+        return
+    due = look.policy.calendar.plus_days(since, look.policy.tier_rules.grace_days)
+    day = look.policy.calendar.day_of(look.now)
+    code, have, need = missed(look.facts, told, day, look.policy)
+    wanted = max(since, due - care.lead_days * DAY_MS)
+    yield _reminder(care, since, wanted, due, due, have, need, f"{told.tier}:{code}")
+
+
 def _tier_up(care: Care, look: Look) -> Iterator[Reminder]:
     yield from _at_review(care, look, look.rose)
 
@@ -263,7 +283,9 @@ _EVENTS: Final[dict[str, Callable[[Care, Look], Iterator[Reminder]]]] = {
     "first_purchase": _first_purchase,
     "purchase": _purchase,
     "new_category": _new_category,
+    "bought": _bought,
     "tier_up": _tier_up,
+    "tier_falling": _tier_falling,
     "policy_change": _policy_change,
     "referral": _referral,
     "low_score": _touches(lambda one: one.kind == "SURVEY" and one.score is not None and one.score <= LOW_SCORE),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -9,12 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import to_builtins
 
+from processors import tier
 from processors.care.people import held_out
 from processors.customer import FOREVER
 from processors.events import Anniversary
 from processors.money import Rate
 from processors.outputs import CareReminder
 from processors.review import review
+from processors.wording import Wording
 from tests.core.driving import Partition, plainly
 from tests.core.events import sale
 from tests.core.logs import ordered
@@ -53,6 +56,7 @@ def rules(draw: st.DrawFn) -> str:
         'kind = "AFTER_SALE"\nshape = "event"\non = "purchase"\nmin_amount = 500\nafter_days = 3\nexpires_days = 9',
         'kind = "TIER_UP"\nshape = "event"\non = "tier_up"\nexpires_days = 30\npriority = 2\nfree = true',
         'kind = "RISK"\nshape = "level"\nlevel = "AT_RISK"\nmin_value_at_stake = 1\nexpires_days = 21\npriority = 2',
+        'kind = "TIER_AT_RISK"\nshape = "event"\non = "tier_falling"\nlead_days = 9\nfree = true',
         'kind = "EXIT"\nshape = "level"\nlevel = "LOST"\nexpires_days = 60\nescalate_days = 3\nfree = true',
         'kind = "COMPLAINT_REPLY"\nshape = "promise"\npriority = 1\nheld_out = false',
         'kind = "COMPLAINT_FOLLOW_UP"\nshape = "promise"\non = "follow_up"\nexpires_days = 30\npriority = 1',
@@ -147,6 +151,7 @@ def test_C4_the_next_review_is_exact_looking_more_often_changes_nothing(text, ca
 # ---- each shape by a table
 
 
+ROOT = Path(__file__).resolve().parents[2]
 HEAD = '[programme]\nname = "p"\nversion = 1\ncurrency = "USD"\n[[tiers]]\nname = "member"\n'
 SILVER = '[[tiers]]\nname = "silver"\nmin_value_365d = 10_000\ncare_every_days = 60\n'
 
@@ -299,6 +304,41 @@ def test_C1_R3_a_level_is_told_when_it_is_reached_and_withdrawn_when_they_buy_ag
         ("WIN_BACK", "DUE", lost + 20 * DAY_MS),
         ("EXIT", "EXPIRED", lost + 30 * DAY_MS),
         ("WIN_BACK", "WITHDRAWN", start + 200 * DAY_MS),
+    ]
+
+
+def test_T6_a_tier_that_will_be_lost_by_time_alone_is_told_once_with_what_keeps_it():
+    kind = '[[care]]\nkind = "TIER_AT_RISK"\nshape = "event"\non = "tier_falling"\nlead_days = 10\n'
+    start = utc("2025-01-10T12:00")
+    partition = Partition(policy_of(HEAD + SILVER + kind))
+    partition.run([*plainly([sale(start, 12_000), sale(start + 100 * DAY_MS, 3_000, 1)]), start + 500 * DAY_MS])
+    below = utc("2026-01-10T00:00")
+    assert [(one.status, one.at, one.due_at) for one in partition.care] == [
+        ("DUE", below + 20 * DAY_MS, below + 30 * DAY_MS),
+        ("EXPIRED", below + 30 * DAY_MS, below + 30 * DAY_MS),
+    ]
+    assert [one.at for one in partition.told if one.direction == "DOWN"] == [below + 30 * DAY_MS]
+    english = Wording((ROOT / "processors/texts/en.toml").read_text(), "en")
+    assert english.care(partition.care[0], "USD") == (
+        "Will lose silver on 2026-02-09: tell them what keeps it: buy for 70.00 USD more for silver"
+    )
+    saved = Partition(policy_of(HEAD + SILVER + kind))
+    saved.run([*plainly([sale(start, 12_000), sale(below + 25 * DAY_MS, 11_000, 1)]), below + 40 * DAY_MS])
+    assert [(one.status, one.at) for one in saved.care] == [
+        ("DUE", below + 20 * DAY_MS), ("WITHDRAWN", below + 25 * DAY_MS),
+    ]  # fmt: skip
+
+
+def test_C1_who_bought_what_is_called_back_is_told_whenever_the_policy_says_so():
+    kind = (
+        '[[care]]\nkind = "RECALL"\nshape = "event"\non = "bought"\ncategory = "cd"\nexpires_days = 365\npriority = 1\n'
+    )
+    start = utc("2025-01-10T12:00")
+    partition = Partition(policy_of(HEAD)).run([*plainly([sale(start)]), start + 50 * DAY_MS])
+    later = policy_of(HEAD + kind)
+    partition.around_is(tier.surroundings(later, since=start + 50 * DAY_MS), later)
+    assert [(one.kind, one.status, one.at, one.what) for one in partition.care] == [
+        ("RECALL", "DUE", start + 50 * DAY_MS, "cd"),
     ]
 
 
