@@ -180,6 +180,7 @@ class Calendar:
         return (high,)
 
     @staticmethod
+    @lru_cache(maxsize=4096)
     def occurrence(date_text: str, year: int) -> int:
         """The day in `year` of a yearly date, "MM-DD" or "YYYY-MM-DD"; of 29 February, where there is none, 1 March."""
         month, day = int(date_text[-5:-3]), int(date_text[-2:])
@@ -187,6 +188,7 @@ class Calendar:
         return (date(year, 3, 1) if there_is_none else date(year, month, day)).toordinal() - _EPOCH_ORDINAL
 
     @staticmethod
+    @lru_cache(maxsize=4096)
     def day_named(date_text: str) -> int:
         """The day of a date, "YYYY-MM-DD"."""
         return date.fromisoformat(date_text).toordinal() - _EPOCH_ORDINAL

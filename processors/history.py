@@ -255,6 +255,15 @@ def days_of(history: History) -> list[Day]:
     return [Day(number + _FIRST_DAY, *sums) for number, *sums in _DAY.iter_unpack(history.days)]
 
 
+def days_since(history: History, first: int) -> list[Day]:
+    """The days held from `first` on, sorted."""
+    days = history.days
+    if not days or (days[_LAST_LOW] | days[_LAST_HIGH] << 8) + _FIRST_DAY < first:
+        return []
+    cut = _day_index(days, max(first - _FIRST_DAY, 0))
+    return [Day(number + _FIRST_DAY, *sums) for number, *sums in _DAY.iter_unpack(days[cut:])]
+
+
 def on_day(history: History, day: int, value: int, sales: int, returns: int, margin: int, serve: int) -> dict[str, Any]:
     """`days` and the sums with these amounts added on `day`, as fields to replace. Raises TooMuch."""
     days, number = history.days, day - _FIRST_DAY

@@ -78,8 +78,11 @@ def _care(
     rose = bool(steps) and steps[-1].to_rank > steps[-1].from_rank
     moved = bool(steps) and customer.context.partition(";")[0] != policy.key
     look = Look(history, told, now, policy, rose=rose, moved=moved)
-    stake = None if seen is None else worth.worth(history, seen.who, seen.alive, seen.day, policy).at_stake
-    return life.care_of(customer.id, look, stake)
+
+    def at_stake() -> int:
+        return 0 if seen is None else worth.worth(history, seen.who, seen.alive, seen.day, policy).at_stake
+
+    return life.care_of(customer.id, look, at_stake)
 
 
 def _risk(seen: Risk, history: History, told: Told, now: int, policy: Policy) -> risk.Verdict:

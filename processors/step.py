@@ -19,6 +19,7 @@ from processors.care.due import Look
 from processors.care.life import withdrawn
 from processors.customer import Customer, Told, apply, contact_cost, forgotten, newcomer
 from processors.events import Claim, Contact, Dated, Purchase, Referral, Standing, Withdrawal
+from processors.exits import count_exit
 from processors.figures import count
 from processors.history import History, content_of, id_hash
 from processors.kin import news
@@ -85,6 +86,8 @@ class Batch:
         self._untold = Told(policy.tiers[0].name)
         self._outputs: list[Telling] = []
         self._erased: list[Erased] = []
+        self._happened: list[tuple[str, int]] = []
+        """What reviews count, in their order: one that is taken back takes its counts along."""
         self.counts: Counter[str] = Counter()
 
     def _get(self, customer_id: str) -> Customer | None:
@@ -119,7 +122,7 @@ class Batch:
         if at <= customer.history.not_before:
             self.counts[f"erased:{event.name}"] += 1
             return
-        told_until = len(self._outputs)
+        told_until = len(self._outputs), len(self._happened)
         until = at - 1 if clock is None or clock < at else clock  # a late event comes after the tick that it missed
         if customer.next_review <= until:
             content = content_of(customer.history.seen, id_hash(event.name, event.event_id))
@@ -188,13 +191,14 @@ class Batch:
             if event.kind == "REFERRAL" and event.referred_customer_id:
                 self._claim(event, event.referred_customer_id)
 
-    def _take_back(self, before: Customer, told_until: int) -> None:
-        """The customer as before an event for which they were advanced, and what that told."""
+    def _take_back(self, before: Customer, told_until: tuple[int, int]) -> None:
+        """The customer as before an event for which they were advanced, and what that told and counted."""
         self._now[before.id] = before
         self._risks.pop(before.id, None)
         if self._before[before.id] is before:
             del self._now[before.id]
-        del self._outputs[told_until:]
+        outputs, happened = told_until
+        del self._outputs[outputs:], self._happened[happened:]
 
     def _repeated(self, customer: Customer, event: Dated) -> None:
         self.counts[f"duplicates:{event.name}"] += 1
@@ -244,6 +248,12 @@ class Batch:
 
     def _keep(self, seen: Review) -> None:
         customer = seen.customer
+        before = self._now.get(customer.id) or self._before.get(customer.id)
+        gone, left = None if before is None else before.told.exit, customer.told.exit
+        if left is not None and left != gone:
+            counted: Counter[str] = Counter()
+            count_exit(counted, gone, left)
+            self._happened += counted.items()
         self._now[customer.id] = customer
         if seen.risk is not None:
             self._risks[customer.id] = seen.risk
@@ -251,9 +261,8 @@ class Batch:
             self._outputs += [Telling(customer.id, output) for output in seen.outputs]
             for output in seen.outputs:
                 if type(output) is CareReminder:
-                    self.counts[f"care:{output.kind}:{output.status}"] += 1
-        for kind, reason in seen.dropped:
-            self.counts[f"care_dropped:{kind}:{reason}"] += 1
+                    self._happened.append((f"care:{output.kind}:{output.status}", 1))
+        self._happened += [(f"care_dropped:{kind}:{reason}", 1) for kind, reason in seen.dropped]
 
     def erase(self, customer_id: str, clock: int | None) -> None:
         """Forget the customer (D4): events up to the later of the clock and the customer's own time stay dropped."""
@@ -296,6 +305,9 @@ class Batch:
     def changes(self) -> Changes:
         """What the batch came to, to be committed as one."""
         told, untold = [], self._untold
+        for name, number in self._happened:
+            self.counts[name] += number
+        self._happened.clear()
         erased = {one.customer_id for one in self._erased}  # their told is null now, whatever it was before
         for customer_id, customer in self._now.items():
             before = self._before.get(customer_id)

@@ -11,8 +11,9 @@ The loop says what it needs (`work`), its driver does it and hands the answer ba
 The same object runs live, in replay and under the simulator. One effect is under way at a time; an effect that was
 answered changes the loop, one that was lost is repeated by the driver: the fence makes that harmless.
 
-A batch may span many ticks, for each customer's time is exact. Where more customers are due than one slice holds, the
-batch is cut before its first tick, and that tick is applied in slices: its offset moves with the last one.
+A batch may span many ticks, for each customer's time is exact. Where more customers are due than one slice holds, or
+one has more due instants, the batch is halved, and the next ones begin as small and grow again. Of a single tick what
+stands before it goes alone, then the tick in slices: its offset moves with the last one.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from processors.tier import surroundings
 from processors.view import Values, values
 from schemas.topics import INPUTS
 from sinks.commit import Answer, Commit, Fence, Load, Loaded, Write
-from streams.plan import LoopConfig, Plan, Planner, first_tick, item_of
+from streams.plan import LoopConfig, Plan, Planner, behind_tick, first_tick, item_of
 from streams.time_order import End, Item, KafkaRecord, TimeOrder
 
 
@@ -108,6 +109,7 @@ class PartitionLoop:
         self._changes: Changes | None = None
         self._due_left = True
         self._due_until = 0
+        self._ticks_max = config.batch_records  # of a batch; fewer while more are due in between than a slice holds
         self._cache: OrderedDict[str, Customer] = OrderedDict()
         self._written: dict[str, Values] = {}  # of those cached: the view as this loop wrote it
 
@@ -185,7 +187,7 @@ class PartitionLoop:
     def _ready(self) -> list[Item]:
         """What may go now: while customers are still due at the clock, only what stands before the next tick."""
         if not self._due_left:
-            return self._held
+            return self._held[: behind_tick(self._held, self._ticks_max)]
         return self._held[: first_tick(self._held)]
 
     def _names_new_policy(self) -> bool:
@@ -222,8 +224,13 @@ class PartitionLoop:
             self._make_commit(plan, outcome)
             return
         whole = self._fold(plan, loaded, known) if loaded.complete else None
+        ticks = sum(isinstance(item.event, Tick) for item in plan.items)
         if whole is not None and whole.done:
+            self._ticks_max = min(2 * self._ticks_max, self._config.batch_records)
             self._make_commit(plan, whole)
+        elif ticks > 1:
+            self._ticks_max = ticks // 2
+            self._plan = None
         else:
             self._cut(plan, loaded, known)
 

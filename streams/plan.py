@@ -55,6 +55,16 @@ class Plan(Struct):
     counts: Counter[str]
 
 
+def behind_tick(items: Sequence[Item], number: int) -> int:
+    """The place behind the so-manieth tick of `items`, counted from 1; behind all where there are fewer."""
+    for place, item in enumerate(items):
+        if isinstance(item.event, Tick):
+            number -= 1
+            if not number:
+                return place + 1
+    return len(items)
+
+
 def first_tick(items: Sequence[Item]) -> int:
     """The index of the first tick, the length where there is none."""
     return next((n for n, item in enumerate(items) if type(item.event) is Tick), len(items))

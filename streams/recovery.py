@@ -20,6 +20,7 @@ from msgspec.structs import replace
 
 from processors.customer import Customer, Told, apply, forgotten, newcomer
 from processors.events import Dated, Erase
+from processors.exits import count_exit
 from processors.figures import count
 from processors.money import Unbookable
 from processors.step import Changes, Erased
@@ -133,7 +134,11 @@ class Recovery(PartitionLoop):
         plan.outbox, plan.counts = [], Counter()
         counts: Counter[str] = Counter()
         for name, customer in now.items():
-            count(counts, known.get(name), customer, self._policy)
+            before = known.get(name)
+            count(counts, before, customer, self._policy)
+            gone, left = (None if one is None else one.told.exit for one in (before, customer))
+            if left is not None and left != gone:
+                count_exit(counts, gone, left)  # the last one of each customer is all that is known of them
         return Outcome(Changes(now, (), (), tuple(erased), counts), True, Plan([], [], plan.clock, [], Counter()))
 
     def _folded(self, held: Customer | None, event: Dated, clock: int | None, not_before: int) -> Customer | None:

@@ -8,7 +8,7 @@ calendar alone, never on numbers that drift: so a cause is there at every review
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import cached_property
+from functools import cached_property, lru_cache
 from math import ceil
 from typing import Final
 
@@ -18,7 +18,7 @@ from processors.care.book import Reminder
 from processors.customer import Told
 from processors.days import DAY_MS, Calendar, calendar_of
 from processors.events import Profile
-from processors.history import WINDOW_DAYS, ComplaintState, History, Touch, days_of, first_tries
+from processors.history import WINDOW_DAYS, ComplaintState, History, Touch, days_since, first_tries
 from processors.policy import Policy
 from processors.sections import EVENTS, PROMISES, Care, Tier
 from processors.tier import missed
@@ -30,6 +30,13 @@ _PROMISE_EXPIRES_DAYS: Final = 365
 LOW_SCORE: Final = 6
 """A survey's answer up to which somebody is not content; `PRAISE`: from which they are full of praise (as in NPS)."""
 PRAISE: Final = 9
+
+
+Shape = Callable[[Care, "Look"], Iterator[Reminder]]
+"""Of a kind what is or will be due."""
+
+_PLANS: Final[dict[tuple[str, str], tuple[tuple[Care, Shape], ...]]] = {}
+"""By policy and tier."""
 
 
 class Look:
@@ -60,14 +67,35 @@ class Look:
         """The customer's day."""
         return self.local.day_of(self.now)
 
+    @cached_property
+    def years(self) -> tuple[int, int, int]:
+        """The customer's last year, this one and the next: what comes each year lies in one of them."""
+        year = self.local.year_of(self.day)
+        return year - 1, year, year + 1
 
-def candidates(care: Care, look: Look) -> Iterator[Reminder]:
-    """What is or will be due of one kind: all with `expires_at` after now, in no order; `wanted_at` may lie ahead."""
-    if care.tiers is not None and look.told.tier not in care.tiers:
-        return
-    for found in SHAPES[care.shape](care, look):
-        if found.expires_at > look.now:
-            yield found if look.facts.not_before < 0 else replace(found, cause=_afresh(found.cause, look))
+
+def candidates(look: Look) -> Iterator[Reminder]:
+    """What is or will be due: all with `expires_at` after now, in no order; `wanted_at` may lie ahead."""
+    now, erased = look.now, look.facts.not_before >= 0
+    for care, shape in _shapes(look.policy, look.told.tier):
+        for found in shape(care, look):
+            if found.expires_at > now:
+                yield replace(found, cause=_afresh(found.cause, look)) if erased else found
+
+
+def _shapes(policy: Policy, tier: str) -> tuple[tuple[Care, Shape], ...]:
+    """The kinds of care that there are for a tier, with what says when they are due; looked up once a policy."""
+    found = _PLANS.get((policy.key, tier))
+    if found is None:
+        kinds = (care for care in policy.care if care.tiers is None or tier in care.tiers)
+        found = _PLANS[policy.key, tier] = tuple((care, _shape(care)) for care in kinds)
+    return found
+
+
+def _shape(care: Care) -> Shape:
+    if care.shape == "event":
+        return _EVENTS[care.on or ""]
+    return _PROMISES[promised(care)] if care.shape == "promise" else _SHAPES[care.shape]
 
 
 def _afresh(cause: str, look: Look) -> str:
@@ -97,6 +125,11 @@ def _since(
     return _reminder(care, cause, due, due, due + _lasts(care) * DAY_MS, have, usual, what)
 
 
+def _over(care: Care, look: Look, at: int) -> bool:
+    """Whether what happened at `at` is over for sure, clocks that change apart: so most of it costs nothing more."""
+    return look.now - at > (care.after_days + _lasts(care) + 1) * DAY_MS
+
+
 def _lasts(care: Care) -> int:
     return care.expires_days or _EXPIRES_DAYS
 
@@ -109,7 +142,7 @@ def _calendar(care: Care, look: Look) -> Iterator[Reminder]:
         if not care.once:
             yield from _yearly(care, look, name, date)
         elif len(date) > len("MM-DD"):
-            yield _on_day(care, look, name, look.local.day_named(date), date)
+            yield _on_day(care, look, name, look.local.day_named(date))
 
 
 def _dates(on: str, look: Look) -> Iterator[tuple[str, str]]:
@@ -130,29 +163,34 @@ def _dates(on: str, look: Look) -> Iterator[tuple[str, str]]:
 
 def _yearly(care: Care, look: Look, name: str, date: str) -> Iterator[Reminder]:
     """This year's, last year's if it still lasts, and the next."""
-    year, first = look.local.year_of(look.day), int(date[:4]) if len(date) > len("MM-DD") else 0
-    for one in (year - 1, year, year + 1):
+    first = int(date[:4]) if len(date) > len("MM-DD") else 0
+    for one in look.years:
         if one > first:
-            yield _on_day(care, look, name, look.local.occurrence(date, one), date, one - first if first else 0)
+            yield _on_day(care, look, name, look.local.occurrence(date, one), one - first if first else 0)
 
 
 def _festival(care: Care, look: Look) -> Iterator[Reminder]:
-    year = look.local.year_of(look.day)
     for festival in look.policy.feasts.festivals:
         if care.on not in (None, festival.name):
             continue
         if festival.date is not None:
-            for one in (year - 1, year, year + 1):
-                yield _on_day(care, look, festival.name, look.local.occurrence(festival.date, one), festival.date)
+            for one in look.years:
+                yield _on_day(care, look, festival.name, look.local.occurrence(festival.date, one))
         for date in festival.dates:
-            yield _on_day(care, look, festival.name, look.local.day_named(date), date)
+            yield _on_day(care, look, festival.name, look.local.day_named(date))
 
 
-def _on_day(care: Care, look: Look, name: str, day: int, date: str, years: int = 0) -> Reminder:
-    day, midnight = day + care.after_days, look.local.midnight
-    cause = f"{name}:{look.local.iso_day(day)}"
-    wanted, expires = midnight(day - care.lead_days), midnight(day + _lasts(care))
-    return _reminder(care, cause, wanted, midnight(day), expires, float(years), 0.0, name)
+def _on_day(care: Care, look: Look, name: str, day: int, years: int = 0) -> Reminder:
+    lead, lasts = care.lead_days, _lasts(care)
+    return _dated(care.kind, name, day + care.after_days, lead, lasts, years, look.local)
+
+
+@lru_cache(maxsize=65_536)
+def _dated(kind: str, name: str, day: int, lead: int, lasts: int, years: int, local: Calendar) -> Reminder:
+    """Remembered: many have their birthday on one day, and each review asks for three years' of it."""
+    midnight = local.midnight
+    wanted, due, expires = midnight(day - lead), midnight(day), midnight(day + lasts)
+    return Reminder(kind, f"{name}:{local.iso_day(day)}", wanted, due, expires, float(years), 0.0, name)
 
 
 # ---- silence, rhythm: since the last touch by us, since the last purchase
@@ -192,30 +230,25 @@ def _rhythm(care: Care, look: Look) -> Iterator[Reminder]:
 
 def _level(care: Care, look: Look) -> Iterator[Reminder]:
     told = look.told
-    if told.level == care.level and told.level_since is not None:
+    if told.level == care.level and told.level_since is not None and not _over(care, look, told.level_since):
         yield _since(care, look, told.level_since, told.level_since)
 
 
 # ---- event: something happened
 
 
-def _event(care: Care, look: Look) -> Iterator[Reminder]:
-    yield from _EVENTS[care.on or ""](care, look)
-
-
 def _first_purchase(care: Care, look: Look) -> Iterator[Reminder]:
     at = look.facts.first_purchase_at
-    if at is not None:
+    if at is not None and not _over(care, look, at):
         yield _since(care, look, "first", at)
 
 
 def _purchase(care: Care, look: Look) -> Iterator[Reminder]:
     """A day on which they bought, for `min_amount` or more in all."""
-    for one in reversed(days_of(look.facts)):
-        begins = look.policy.calendar.midnight(one.day)
-        if look.now - begins > (care.after_days + _lasts(care) + 1) * DAY_MS:
-            return
+    calendar = look.policy.calendar
+    for one in days_since(look.facts, calendar.day_of(look.now) - care.after_days - _lasts(care) - 2):
         if one.sales and one.value >= (care.min_amount or 0):
+            begins = calendar.midnight(one.day)
             yield _since(care, look, one.day, max(begins, look.facts.first_purchase_at or 0), have=one.value / 100)
 
 
@@ -257,7 +290,7 @@ def _policy_change(care: Care, look: Look) -> Iterator[Reminder]:
 def _at_review(care: Care, look: Look, now: bool) -> Iterator[Reminder]:
     """What a review itself found: true from it on, as long as the tier stays what it then became."""
     since = look.told.tier_since
-    if since is None:
+    if since is None or _over(care, look, since):
         return
     book = look.told.care
     known = any(one.key == (care.kind, _afresh(str(since), look)) for one in (*book.open, *book.waiting))
@@ -265,10 +298,10 @@ def _at_review(care: Care, look: Look, now: bool) -> Iterator[Reminder]:
         yield _since(care, look, since, since, what=look.told.tier)
 
 
-def _touches(wanted: Callable[[Touch], bool]) -> Callable[[Care, Look], Iterator[Reminder]]:
+def _touches(wanted: Callable[[Touch], bool]) -> Shape:
     def shape(care: Care, look: Look) -> Iterator[Reminder]:
         for touch in look.facts.touches:
-            if touch.direction == "IN" and wanted(touch):
+            if touch.direction == "IN" and wanted(touch) and not _over(care, look, touch.at):
                 yield _since(care, look, touch.at, touch.at, have=float(touch.score or 0), what=touch.item or "")
 
     return shape
@@ -276,10 +309,11 @@ def _touches(wanted: Callable[[Touch], bool]) -> Callable[[Care, Look], Iterator
 
 def _referral(care: Care, look: Look) -> Iterator[Reminder]:
     for name, at in look.facts.referred.items():
-        yield _since(care, look, name, at, what=name)
+        if not _over(care, look, at):
+            yield _since(care, look, name, at, what=name)
 
 
-_EVENTS: Final[dict[str, Callable[[Care, Look], Iterator[Reminder]]]] = {
+_EVENTS: Final[dict[str, Shape]] = {
     "first_purchase": _first_purchase,
     "purchase": _purchase,
     "new_category": _new_category,
@@ -300,10 +334,6 @@ assert set(_EVENTS) == set(EVENTS)
 
 
 # ---- promise: what we owe an answer by a time
-
-
-def _promise(care: Care, look: Look) -> Iterator[Reminder]:
-    yield from _PROMISES[promised(care)](care, look)
 
 
 def promised(care: Care) -> str:
@@ -351,7 +381,7 @@ def _owed(care: Care, cause: object, since: int, due: int, have: int, hours: int
     return _reminder(care, cause, since, due, expires, float(have), float(hours), what)
 
 
-_PROMISES: Final[dict[str, Callable[[Care, Look], Iterator[Reminder]]]] = {
+_PROMISES: Final[dict[str, Shape]] = {
     "complaint": _complaint,
     "follow_up": _follow_up,
     "inquiry": _inquiry,
@@ -391,12 +421,10 @@ def reaches_far(look: Look) -> bool:
     )
 
 
-SHAPES: Final[dict[str, Callable[[Care, Look], Iterator[Reminder]]]] = {
+_SHAPES: Final[dict[str, Shape]] = {
     "calendar": _calendar,
     "festival": _festival,
     "silence": _silence,
     "rhythm": _rhythm,
-    "event": _event,
     "level": _level,
-    "promise": _promise,
 }

@@ -8,7 +8,7 @@ In between it may be ESCALATED. What never came to go is dropped, and counted wi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
 from msgspec.structs import replace
@@ -21,6 +21,7 @@ from processors.customer import FOREVER
 from processors.days import DAY_MS
 from processors.history import Touch
 from processors.outputs import CareReminder
+from processors.policy import Policy
 from processors.sections import Care
 
 DUE, HELD_OUT = "DUE", "HELD_OUT"
@@ -38,31 +39,44 @@ class Cared(NamedTuple):
     until: int
 
 
-def care_of(customer_id: str, look: Look, at_stake: int | None) -> Cared:
-    """The care book of a customer after a review at `look.now`. at_stake: minor units that leaving would lose, None of
-    who never bought."""
+def care_of(customer_id: str, look: Look, at_stake: Callable[[], int]) -> Cared:
+    """The care book of a customer after a review at `look.now`. at_stake: minor units that leaving would lose; asked
+    for where a kind's `min_value_at_stake` decides."""
     return _Step(customer_id, look, at_stake).done()
+
+
+def kinds_of(policy: Policy) -> dict[str, Care]:
+    """The kinds of care by name, looked up once a policy."""
+    found = _KINDS.get(policy.key)
+    if found is None:
+        found = _KINDS[policy.key] = {care.kind: care for care in policy.care}
+    return found
+
+
+_KINDS: Final[dict[str, dict[str, Care]]] = {}
 
 
 class _Step:
     """One review's work on the book; lives for that review."""
 
-    def __init__(self, customer_id: str, look: Look, at_stake: int | None) -> None:
+    def __init__(self, customer_id: str, look: Look, at_stake: Callable[[], int]) -> None:
         self.customer_id, self.look, self.at_stake = customer_id, look, at_stake
-        self.kinds = {care.kind: care for care in look.policy.care}
+        self.kinds = kinds_of(look.policy)
         self.book, self.now = look.told.care, look.now
         self.outputs: list[CareReminder] = []
         self.dropped: list[tuple[str, str]] = []
-        self.until = FOREVER
         self.true: dict[tuple[str, str], Reminder] = {}
-        for care in look.policy.care:
-            for one in candidates(care, look):
-                if one.wanted_at <= self.now:
-                    self.true[one.key] = one
-                else:
-                    self._again(one.wanted_at)
+        now, until = look.now, FOREVER
+        for one in candidates(look):
+            if one.wanted_at <= now:
+                self.true[one.key] = one
+            elif one.wanted_at < until:
+                until = one.wanted_at
+        self.until = until
 
     def done(self) -> Cared:
+        if not self.true and not self.book.open and not self.book.waiting:
+            return Cared(self.book, (), (), self.until)
         closed = {(one.kind, one.cause): one.until for one in self.book.closed if one.until > self.now}
         opened = []
         for one in self.book.open:
@@ -189,7 +203,7 @@ class _Step:
     def _not_worth(self, one: Reminder) -> str:
         """Why a cause is to have no reminder, decided once, when it comes up; "": it is to (V2, C1)."""
         care = self.kinds[one.kind]
-        if care.min_value_at_stake is not None and (self.at_stake or 0) < care.min_value_at_stake:
+        if care.min_value_at_stake is not None and self.at_stake() < care.min_value_at_stake:
             return SMALL
         facts = self.look.facts
         if not care.free and care.shape != "promise" and facts.margin - facts.serve < 0:
@@ -265,7 +279,7 @@ def _serves(touch: Touch, one: Reminder, mine: str) -> bool:
 
 def said(customer_id: str, one: Reminder, status: str, look: Look) -> CareReminder:
     """What is told of a reminder."""
-    care = next((care for care in look.policy.care if care.kind == one.kind), None)
+    care = kinds_of(look.policy).get(one.kind)
     return CareReminder(
         customer_id=customer_id,
         at=look.now,

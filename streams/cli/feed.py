@@ -246,6 +246,9 @@ def _milliseconds(text: str) -> int:
 def _dataset_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("name", choices=NAMES, metavar="|".join(NAMES), help="which")
     parser.add_argument("--customers", type=_positive, metavar="N", help="only the first N customers by number")
+    parser.add_argument(
+        "--people", type=int, metavar="SEED", help="with made-up profiles, complaints and contacts around the real till"
+    )
 
 
 _DATASET_DETAILS = """\
@@ -253,6 +256,8 @@ cdnow: 69,659 purchases of 23,570 customers of a music shop, 1997-1998. cdnow-sa
 uses it. completejourney: a grocer's year: 155,848 baskets and 6,589 campaign mailings of 2,469 households, 2017.
 Always with a tick a day; the last is 1 ms before the programme's midnight that follows the last record. An import that
 was cut short goes on where it stopped; one that is complete says so and writes nothing.
+--people adds what no till knows: birthdays, consent, staff in charge, complaints, surveys. They are made up, by the
+seed, so that every rule can be tried on a real year.
 """
 
 
@@ -260,7 +265,7 @@ def run_import_dataset(args: Namespace, settings: Settings) -> int:
     """A data set to its topics, in one order of time, with ticks."""
     out = Output.of(args)
     policy = read_policy(settings.policy)
-    mark = mark_of(args.name, args.customers)
+    mark = mark_of(args.name, args.customers) + ("" if args.people is None else f"/people-{args.people}")
     with TopicReader(settings.kafka) as reader:
         states = ingest.tick_state(reader)
         partitions = reader.partitions(topics.PURCHASES)
@@ -276,6 +281,10 @@ def run_import_dataset(args: Namespace, settings: Settings) -> int:
     if feed.last_ms is None:
         raise LoyaltyError(f"{args.name} has no records of the first {args.customers} customers")
     until = ingest.end_of_day(feed.last_ms, policy.calendar)
+    if args.people is not None:
+        from streams.people import with_people
+
+        feed = with_people(feed, args.people)
     done = _send_ticking(feed, settings, policy, states, partitions, until, Every(days=1), out)
     _tell(out, told, done, until, states, policy)
     return OK

@@ -168,3 +168,14 @@ def test_R2_an_open_complaint_raises_the_risk_and_a_good_remedy_lowers_it_below_
     assert score_after(complaint("OPENED", now)) > plain
     assert score_after(complaint("OPENED", now), complaint("RESOLVED", now + 1, 5)) < plain
     assert score_after(complaint("OPENED", now), complaint("RESOLVED", now + 1, 1)) > plain
+
+
+def test_X0_X2_each_exit_is_counted_however_many_fall_into_one_batch():
+    policy = policy_of(ladder(*THREE))
+    log = plainly([*weekly(30), sale(AT + 610 * DAY_MS, 100, 99)])
+    end = AT + 1_300 * DAY_MS
+    once = Partition(policy).run([*log, end])
+    split = Partition(policy).run([*log[:-1], None, AT + 600 * DAY_MS, None, log[-1], None, end])
+    for partition in (once, split):
+        lost = sum(number for name, number in partition.counts.items() if name.startswith("lost_from:"))
+        assert (lost, partition.counts["won_back"]) == (2, 1)

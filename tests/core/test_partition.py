@@ -6,12 +6,14 @@ from collections import defaultdict
 from copy import deepcopy
 from random import Random
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from processors import step
 from processors.customer import Customer, Told
 from processors.days import DAY_MS
 from schemas import state
@@ -288,6 +290,27 @@ def test_slices_end_where_more_are_due_up_to_a_later_tick_than_up_to_the_first()
         one.tick(T + day * DAY_MS)  # nobody is due at the first two
     one.run()
     assert one.loop.clock == T + 400 * DAY_MS
+
+
+def test_a_batch_of_more_than_a_slice_is_halved_and_the_next_ones_begin_as_small() -> None:
+    """Each fold that is thrown away halves the next: of 256 days in one batch it is not thrown away once a day."""
+    driven = Driven(batch_records=1_000, policy=policy(1, "UTC", 8_000, "min_referrals_365d = 2", 10, "false", 0))
+    for name in NAMES:
+        driven.buy(name, T)
+    for day in range(1, 257):
+        driven.tick(T + day * DAY_MS)
+    folds, fold = [0], driven.loop._fold
+
+    def counted(*args: Any) -> Any:
+        folds[0] += 1
+        return fold(*args)
+
+    with patch.object(step, "DUE_STEPS_MAX", 2), patch.object(driven.loop, "_fold", counted):
+        driven.run()
+    assert all(
+        customer is not None and customer.next_review > T + 256 * DAY_MS for customer in map(driven.customer, NAMES)
+    )
+    assert folds[0] < 100  # 476 where every day threw one away
 
 
 def test_a_crash_between_slices_repeats_none() -> None:

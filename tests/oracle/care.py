@@ -82,8 +82,8 @@ def _slots(
         name, at, kind = one["reminder_id"], one["at"], kinds[one["kind"]]
         if (one["status"] == "HELD_OUT") != (control and kind.get("held_out", True)):
             yield f"{name}: {one['status']} of {customer}"
-        profile = _profile(own, at)
-        if profile.get("do_not_contact") or not profile.get("consent", {}).get(one["channel"], True):
+        profiles = _profiles(own, at)
+        if all(_refuses(known, one["channel"]) for known in profiles):
             yield f"{name}: against consent"
         if kind["shape"] == "promise" and kind.get("on", "complaint") == "complaint":
             continue
@@ -94,11 +94,70 @@ def _slots(
         if before and at - before[-1] < gap:
             yield f"{name}: {at - before[-1]} ms after the one before"
         if "quiet_hours" in rules:
-            begin, end = rules["quiet_hours"]
-            zone = profile.get("time_zone") or programme.get("time_zone", "UTC")
-            clock = datetime.fromtimestamp(at // 1000, ZoneInfo(zone)).strftime("%H:%M")
-            if (begin <= clock < end) if begin < end else (clock >= begin or clock < end):
-                yield f"{name}: went at {clock} in {zone}"
+            zones = {known.get("time_zone") or programme.get("time_zone", "UTC") for known in profiles}
+            clocks = {zone: datetime.fromtimestamp(at // 1000, ZoneInfo(zone)).strftime("%H:%M") for zone in zones}
+            if all(_quiet(clock, *rules["quiet_hours"]) for clock in clocks.values()):
+                yield f"{name}: went at {clocks}"
+
+
+def _refuses(profile: Record, channel: str) -> bool:
+    return bool(profile.get("do_not_contact")) or not profile.get("consent", {}).get(channel, True)
+
+
+def _quiet(clock: str, begin: str, end: str) -> bool:
+    return begin <= clock < end if begin < end else clock >= begin or clock < end
+
+
+def _profiles(own: Sequence[Record], at: int) -> list[Record]:
+    """What may have been known at `at`: the latest profile of before, and those of that very instant."""
+    return [_profile(own, at - 1), *(e for e in own if e["topic"] == "customers" and e["occurred_at"] == at)]
+
+
+def forgotten(
+    inputs: Sequence[Record], outputs: Sequence[Record], tiers: Sequence[Record], policy: Mapping[str, Any], clock: int
+) -> Iterator[str]:
+    """C5, once a day until the clock: who has a tier with `care_every_days` and neither a touch behind them within it
+    nor a reminder before them, though one might go. tiers: the records of `tier-changes`.
+
+    None might go to who refuses all channels, is held out, costs more than they bring (no reminder of their span was
+    ever told), or had a reminder or campaign within the cap's or the gap's days.
+    """
+    span = {tier["name"]: tier.get("care_every_days") for tier in policy["tiers"]}
+    lowest, rules = policy["tiers"][0]["name"], policy.get("care_rules", {})
+    events: dict[str, list[Record]] = defaultdict(list)
+    told: dict[str, list[Record]] = defaultdict(list)
+    moves: dict[str, list[Record]] = defaultdict(list)
+    for records, place in ((inputs, events), (outputs, told), (tiers, moves)):
+        for one in records:
+            place[one["customer_id"]].append(one)
+    for customer, own in events.items():
+        if held_out(customer, policy):
+            continue
+        own.sort(key=lambda one: one["occurred_at"])
+        touches = [e["occurred_at"] for e in own if e["topic"] == "contacts" and e["direction"] == "OUT"]
+        sent = [e["occurred_at"] for e in own if e["topic"] == "contacts" and e["kind"] == "CAMPAIGN"]
+        sent += [one["at"] for one in told[customer] if one["status"] == "DUE"]
+        for at in range(own[0]["occurred_at"], clock, DAY_MS):
+            tier = [lowest, *(one["to_tier"] for one in moves[customer] if one["at"] <= at)][-1]
+            days = span.get(tier)
+            behind = max([own[0]["occurred_at"], *(when for when in touches if when <= at)])
+            if days is None or at - behind < (days + 1) * DAY_MS:  # a day of room for quiet hours
+                continue
+            lives: dict[str, str] = {}
+            for one in told[customer]:
+                if one["at"] <= at:
+                    lives[one["reminder_id"]] = one["status"]
+            profile = _profile(own, at)
+            refuses = profile.get("do_not_contact") or not all(profile.get("consent", {}).get(name, True)
+                                                               for name in rules.get("channels", []))  # fmt: skip
+            lately = [when for when in sent if at - 30 * DAY_MS < when <= at]
+            full = len(lately) >= rules.get("max_per_30_days", 10**9) or any(
+                at - when < (rules.get("min_gap_days", 0) + 1) * DAY_MS for when in lately
+            )
+            open_ = any(status in ("DUE", "ESCALATED") for status in lives.values())
+            if not (open_ or refuses or full):
+                yield f"{customer}: {tier}, forgotten at {at}, the last touch at {behind}"
+                break
 
 
 def _profile(own: Sequence[Record], at: int) -> Record:

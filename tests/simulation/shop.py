@@ -58,6 +58,9 @@ complaint = 500
 channels = {{ mail = 60 }}
 [currencies]
 rates = {{ EUR = 1.08 }}
+"""
+
+_CARE = """
 [care_rules]
 max_per_30_days = 2
 min_gap_days = {gap}
@@ -96,10 +99,10 @@ on = "tier_up"
 
 
 @cache
-def policy(version: int, zone: str, silver: int, top: str, grace: int, step: str, gap: int) -> Policy:
-    """One of a few policies."""
+def policy(version: int, zone: str, silver: int, top: str, grace: int, step: str, gap: int | None = None) -> Policy:
+    """One of a few policies. gap: least days between two reminders, None: there is no care."""
     fields = {"version": version, "zone": zone, "silver": silver, "top": top, "grace": grace, "step": step, "gap": gap}
-    return load_policy(_POLICY.format(**fields))
+    return load_policy((_POLICY if gap is None else _POLICY + _CARE).format(**fields))
 
 
 def some_policy(rng: Random, version: int, zone: str) -> Policy:
