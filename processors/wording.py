@@ -67,19 +67,27 @@ class Wording:
         return self._say("risk", code, have=_Number(have), usual=_Number(reason.usual))
 
     def care(self, reminder: CareReminder, currency: str) -> str:
+        """What to do for a customer, in one sentence, see `care_of`."""
+        return self.care_of(
+            reminder.kind, reminder.shape, reminder.have, reminder.usual, reminder.what, reminder.tier, reminder.due_at,
+            currency,
+        )  # fmt: skip
+
+    def care_of(
+        self, kind: str, shape: str, have: float, usual: float, what: str, tier: str, due_at: int, currency: str
+    ) -> str:
         """What to do for a customer, in one sentence: of the kind, else of its shape (C1).
 
         `what` of a tier that will fall is `tier:condition`: the sentence then says what would keep it (T6).
         """
-        code = reminder.kind if reminder.kind in self._tables["care"] else reminder.shape or "promise"
-        tier, _, condition = reminder.what.rpartition(":")
-        if tier and condition in self._tables["missing"]:
-            step = self.to_next(tier, condition, int(reminder.have), int(reminder.usual), currency)
-            return self._say("care", code, what=tier, step=step, date=utc_iso(reminder.due_at)[:10])
-        return self._say(
-            "care", code, have=_Number(reminder.have), usual=_Number(reminder.usual), what=reminder.what,
-            tier=reminder.tier, step="", date=utc_iso(reminder.due_at)[:10],
-        )  # fmt: skip
+        code = kind if kind in self._tables["care"] else shape or "promise"
+        date = utc_iso(due_at)[:10]
+        falls, _, condition = what.rpartition(":")
+        if falls and condition in self._tables["missing"]:
+            step = self.to_next(falls, condition, int(have), int(usual), currency)
+            return self._say("care", code, what=falls, step=step, date=date)
+        numbers = {"have": _Number(have), "usual": _Number(usual)}
+        return self._say("care", code, **numbers, what=what, tier=tier, step="", date=date)
 
     def plain(self, code: str, **numbers: object) -> str:
         """The sentence of any other code."""

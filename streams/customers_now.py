@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from processors.care.why import Why, why
 from processors.customer import Customer
 from processors.outputs import Reason
 from processors.policy import Policy
@@ -68,6 +69,14 @@ class CustomersNow:
         """The view as its hash has it; None for an unknown id."""
         held = self._lookup.view(customer_id)
         return None if held is None else _worded(whole(from_hash(dict(held))), self.policy())
+
+    def why(self, customer_id: str) -> list[Why] | None:
+        """Why the customer has a reminder of each kind of care, or none (C10), as of the clock; None: unknown id."""
+        found = self._lookup.customer(customer_id)
+        if found is None:
+            return None
+        clock, policy = self._at(*found)
+        return why(evaluated(found[1], clock, policy), policy)
 
     def everyone(self) -> Iterator[dict[str, Any]]:
         """The views of all customers as of the clocks, partition by partition."""
@@ -131,4 +140,10 @@ def _worded(made: dict[str, Any], policy: Policy) -> dict[str, Any]:
     words = wording(policy.programme.language)
     for reason in made["risk_reasons"] or ():
         reason["text"] = words.risk_reason(Reason(**{name: reason[name] for name in Reason.__struct_fields__}))
+    shapes = {care.kind: care.shape for care in policy.care}
+    for one in made["open_reminders"] or ():
+        one["text"] = words.care_of(
+            one["kind"], shapes.get(one["kind"], ""), one["have"], one["usual"], one["what"], made["tier"],
+            one["due_at"], policy.programme.currency,
+        )  # fmt: skip
     return made

@@ -56,6 +56,12 @@ def kinds_of(policy: Policy) -> dict[str, Care]:
 _KINDS: Final[dict[str, dict[str, Care]]] = {}
 
 
+def held_back(care: Care, look: Look) -> tuple[int | None, str]:
+    """(until when, by what) a reminder that waits is held back; None: for as long as they do not consent."""
+    at, reason = _Step("", look, lambda: 0).held(care, look.now)
+    return (None if at == FOREVER else at), reason
+
+
 class _Step:
     """One review's work on the book; lives for that review."""
 
@@ -195,7 +201,7 @@ class _Step:
         if one.key in self.true and one.kind in self.kinds:
             return one
         if self.now >= one.expires_at and one.kind in self.kinds:
-            self.dropped.append((one.kind, self._held(self.kinds[one.kind], one.expires_at - 1)[1]))
+            self.dropped.append((one.kind, self.held(self.kinds[one.kind], one.expires_at - 1)[1]))
         else:
             closed[one.key] = _forgotten_at(one)
         return None
@@ -210,7 +216,7 @@ class _Step:
             return UNPROFITABLE
         return ""
 
-    def _held(self, care: Care, at: int, sent: tuple[int, ...] | None = None) -> tuple[int, str]:
+    def held(self, care: Care, at: int, sent: tuple[int, ...] | None = None) -> tuple[int, str]:
         """(the first instant from `at` on at which a reminder of the kind may go, what holds it until then)."""
         look = self.look
         if slots.channel_for(care, look.profile, look.policy.care_rules) is None:
@@ -229,7 +235,7 @@ class _Step:
         left, sent = [], self.book.sent
         for one in sorted(waiting, key=self._first):
             care = self.kinds[one.kind]
-            at, _ = self._held(care, self.now, sent)
+            at, _ = self.held(care, self.now, sent)
             if at > self.now:
                 self._again(min(at, one.expires_at))
                 left.append(one)

@@ -43,6 +43,8 @@ TABLE: tuple[Entry, ...] = (
     Entry("worker", "work", "fold events into customers and publish what changed"),
     Entry("customer", "ask", "one customer as of now"),
     Entry("customers", "ask", "all customers, by tier or risk"),
+    Entry("care", "care", "who is to be cared for now, by employee"),
+    Entry("complete-care", "care", "close a reminder: somebody has cared"),
     Entry("summary", "ask", "customers by tier, value shares, who rose and fell"),
     Entry("subscribe", "listen", "read a topic, decoded"),
     Entry("dead-letters list", "listen", "records that could not be used, and why"),

@@ -17,6 +17,7 @@ from streams.cli.output import Output
 from streams.customers_now import CustomersNow
 from streams.reading import TopicReader
 from streams.settings import LoyaltyError, Settings, UsageError
+from streams.texts import wording
 
 SHOWN: Final = 20
 """So many customers a person is shown; a program gets all."""
@@ -40,16 +41,37 @@ def _customer_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--as-stored", action="store_true", help="the hash in Redis as it stands, of the customer's last review"
     )
+    parser.add_argument("--why", action="store_true", help="for each kind of care, why there is a reminder, or none")
 
 
 def run_customer(args: Namespace, settings: Settings) -> int:
     """One customer, as of the partition's clock."""
     out = Output.of(args)
     with CustomersNow(settings) as now:
+        if args.why:
+            return _run_why(args, out, now)
         seen = now.stored(args.id) if args.as_stored else now.one(args.id)
         if seen is None:
             raise LoyaltyError(_unknown(args.id, now.worked))
         out.record(seen if args.json else _readable(seen))
+    return OK
+
+
+def _run_why(args: Namespace, out: Output, now: CustomersNow) -> int:
+    """C10, a line for each kind of care."""
+    found = now.why(args.id)
+    if found is None:
+        raise LoyaltyError(_unknown(args.id, now.worked))
+    if args.json:
+        out.records([one._asdict() for one in found])
+        return OK
+    words = wording(now.policy().programme.language)
+    rows = []
+    for one in found:
+        code = f"why_{one.state.lower()}" if one.reason is None else f"why_{one.reason}"
+        when = "-" if one.at is None else utc_iso(one.at)
+        rows.append({"care": one.kind, "now": one.state, "why": words.plain(code, at=when)})
+    out.table(rows, empty="the policy has no care")
     return OK
 
 

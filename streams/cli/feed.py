@@ -23,6 +23,7 @@ from streams.datasets import NAMES, dataset, mark_of
 from streams.ingest import Done, Every, Feed, Limits, Ticking, TickState
 from streams.reading import TopicReader
 from streams.rows import FORMATS, BadRow, Row, check_readable, format_of, read_rows
+from streams.sending import send_one
 from streams.settings import LoyaltyError, Settings, UsageError
 from streams.spool import Spool
 from streams.texts import read_policy
@@ -33,7 +34,6 @@ _UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000}
 _BIG_FILE_BYTES = 8 << 20
 _SHOWN_EVERY = 1_000
 _ID_BYTES_MAX = 128
-_ACKNOWLEDGED_S = 60
 
 
 # ---- import
@@ -311,7 +311,7 @@ def run_erase(args: Namespace, settings: Settings) -> int:
         raise UsageError(f"the id has {len(key)} bytes: must be 1 to {_ID_BYTES_MAX} bytes of UTF-8")
     with TopicReader(settings.kafka) as reader:
         partition = partition_of(key, reader.partitions(topics.CUSTOMERS))
-    offset = _send_one(settings, topics.CUSTOMERS, partition, key, None)
+    offset = send_one(settings.kafka, topics.CUSTOMERS, partition, key, None)
     told = {"customer_id": args.id, "topic": topics.CUSTOMERS, "partition": partition, "offset": offset}
     if out.as_json:
         out.record(told)
@@ -324,21 +324,6 @@ def run_erase(args: Namespace, settings: Settings) -> int:
         "The input topics keep the records themselves until their retention ends."
     )
     return OK
-
-
-def _send_one(settings: Settings, topic: str, partition: int, key: bytes, value: bytes | None) -> int:
-    """One record, acknowledged; its offset. With kafka-python: no event loop for one record."""
-    from kafka import KafkaProducer
-    from kafka.errors import KafkaError
-
-    producer = KafkaProducer(bootstrap_servers=settings.kafka.split(","), acks="all", client_id="loyalty")
-    try:
-        sent = producer.send(topic, value=value, key=key, partition=partition)
-        return int(sent.get(timeout=_ACKNOWLEDGED_S).offset)
-    except KafkaError as error:
-        raise LoyaltyError(f"Kafka did not take the record for {topic}: {error}; try again") from error
-    finally:
-        producer.close()
 
 
 COMMANDS = [
