@@ -18,14 +18,13 @@ from msgspec import Meta, Struct
 from msgspec.structs import astuple
 
 from processors import strict
+from processors.care.sections import Care, CareRules, Idea, Staff
 from processors.days import Calendar
 from processors.lifetime import Model, Spend
 from processors.money import Rate, Rates
 from processors.sections import (
     CONDITIONS,
     SHARE,
-    Care,
-    CareRules,
     Club,
     Clv,
     Complaints,
@@ -70,6 +69,8 @@ class Document(Struct, frozen=True):
     complaints: Complaints = Complaints()
     care_rules: CareRules = CareRules()
     care: tuple[Care, ...] = ()
+    roster: tuple[Staff, ...] = ()
+    ideas: tuple[Idea, ...] = ()
     segments: tuple[Segment, ...] = ()
     calendar: Feasts = Feasts()
     currencies: Currencies = Currencies()
@@ -96,6 +97,8 @@ class Policy(Struct, frozen=True, kw_only=True):
     complaints: Complaints
     care_rules: CareRules
     care: tuple[Care, ...]
+    roster: tuple[Staff, ...]
+    ideas: tuple[Idea, ...]
     segments: tuple[Segment, ...]
     feasts: Feasts
     currencies: Currencies
@@ -204,18 +207,29 @@ def _across(document: Document) -> Iterator[Contradiction]:
             + strict.unknown(document.club.floor_tier, names, "tier").removeprefix("is "),
         )
     for place, care in enumerate(document.care):
-        for index, tier in enumerate(care.tiers or ()):
-            if tier not in names:
-                yield (
-                    ("care", place, "tiers", index),
-                    f'is "{tier}": ' + strict.unknown(tier, names, "tier").removeprefix("is "),
-                )
+        yield from _known(("care", place, "tiers"), care.tiers or (), names, "tier")
     yield from _twice("care", [care.kind for care in document.care], "kind")
+    kinds = [care.kind for care in document.care]
+    yield from _twice("roster", [staff.employee for staff in document.roster], "employee")
+    for place, staff in enumerate(document.roster):
+        yield from _known(("roster", place, "skills"), staff.skills or (), kinds, "kind of care")
+    yield from _twice("ideas", [idea.name for idea in document.ideas], "name")
+    for place, idea in enumerate(document.ideas):
+        yield from _known(("ideas", place, "kinds"), idea.kinds, kinds, "kind of care")
+        yield from _known(("ideas", place, "tiers"), idea.tiers or (), names, "tier")
+        if document.programme.language not in idea.texts:
+            yield ("ideas", place, "texts"), f'has none in the programme\'s language, "{document.programme.language}"'
     yield from _twice("segments", [segment.name for segment in document.segments], "name")
     yield from _grades(document.grades)
     programme = document.programme.currency
     if document.currencies.rates.get(programme) not in (None, Rate(1, 1)):
         yield ("currencies", "rates", programme), "is the programme's own currency, which is worth 1; leave it out"
+
+
+def _known(path: Path, given: tuple[str, ...], known: list[str], noun: str) -> Iterator[Contradiction]:
+    for index, name in enumerate(given):
+        if name not in known:
+            yield (*path, index), f'is "{name}": ' + strict.unknown(name, known, noun).removeprefix("is ")
 
 
 def _ladder(tiers: tuple[Tier, ...]) -> Iterator[Contradiction]:

@@ -5,7 +5,6 @@ Amounts are minor units, rates exact decimals, days calendar days. What no defau
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Literal
 
@@ -294,94 +293,6 @@ class Complaints(Struct, frozen=True):
                     ("reply_hours", severity),
                     (f"is {grave}: must not be above the {mild} of severity {severity}, the worse never waits longer"),
                 )
-
-
-_QUIET = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
-
-
-class CareRules(Struct, frozen=True):
-    """Bounds on care. None: no bound. `channels`: order of preference where the customer named none."""
-
-    max_per_30_days: Count | None = None
-    min_gap_days: Days = 0
-    quiet_hours: tuple[str, ...] | None = None
-    no_repeat: Count = 0
-    channels: tuple[Name, ...] = ()
-
-    def contradictions(self) -> Iterator[Contradiction]:
-        hours = self.quiet_hours
-        if hours is not None and not (len(hours) == 2 and all(map(_QUIET.fullmatch, hours)) and hours[0] != hours[1]):
-            yield (
-                ("quiet_hours",),
-                (f'is {list(hours)}: must be two different times of day, from and to, such as ["20:00", "09:00"]'),
-            )
-        for place, channel in enumerate(self.channels):
-            if channel in self.channels[:place]:
-                yield ("channels", place), f'names "{channel}" twice'
-
-
-EVENTS = (
-    "first_purchase", "purchase", "new_category", "bought", "tier_up", "tier_falling", "policy_change", "referral",
-    "low_score", "praise", "suggestion", "visit", "service",
-)  # fmt: skip
-"""What `on` of a kind of care may name whose shape is "event"."""
-
-PROMISES = ("complaint", "follow_up", "inquiry")
-"""What `on` of a promise may name."""
-
-
-class Care(Struct, frozen=True):
-    """A kind of care. `shape`: what makes it due; `on`, `level` and the `min_` entries: what the shape asks.
-
-    `lead_days`: so long before; `after_days`: so long after what it is about. `category`: bought. `once`: on the date
-    itself, not each year. `reply_hours`: of a promise. `tiers`: None for all. `free`: costs no money. `held_out`: the
-    control group is left out of it.
-    """
-
-    kind: Annotated[str, Meta(pattern=r"\A[A-Z][A-Z0-9_]{0,63}\Z", description="a name in capitals")]
-    shape: Literal["calendar", "festival", "silence", "rhythm", "event", "level", "promise"]
-    on: Words | None = None
-    when: Words | None = None
-    level: Literal["WATCH", "AT_RISK", "LOST"] | None = None
-    min_value_at_stake: Amount | None = None
-    min_amount: Amount | None = None
-    category: Name | None = None
-    lead_days: Days = 0
-    after_days: Days = 0
-    once: bool = False
-    reply_hours: Annotated[int, Meta(ge=1, le=8760, description="a whole number of hours")] | None = None
-    expires_days: SomeDays | None = None
-    escalate_days: SomeDays | None = None
-    channel: Name | None = None
-    priority: Annotated[int, Meta(ge=1, le=5, description="a whole number")] = 3
-    tiers: tuple[str, ...] | None = None
-    free: bool = False
-    held_out: bool = True
-
-    def contradictions(self) -> Iterator[Contradiction]:
-        if self.level is not None and self.shape != "level":
-            yield ("level",), f'is for shape "level" only; this shape is "{self.shape}"'
-        if self.level is None and self.shape == "level":
-            yield ("level",), "is missing: must be one of WATCH, AT_RISK, LOST"
-        known = {"event": EVENTS, "promise": PROMISES, "silence": ("key_account",)}.get(self.shape)
-        if self.shape == "event" and self.on is None:
-            yield ("on",), f"is missing: must be one of {', '.join(EVENTS)}"
-        elif known is not None and self.on is not None and self.on not in known:
-            yield ("on",), f'is "{self.on}": ' + unknown(self.on, known, "cause").removeprefix("is ")
-        if (self.category is None) == (self.shape == "event" and self.on == "bought"):
-            yield ("category",), 'and on = "bought" go together: what they bought'
-        if self.min_amount is not None and self.on != "purchase":
-            yield ("min_amount",), 'is for on = "purchase" only'
-        if self.shape == "calendar" and self.after_days and self.lead_days:
-            yield ("lead_days",), "and after_days can't both be: one is before the day, one behind it"
-        if self.escalate_days is not None and self.expires_days is not None and self.escalate_days > self.expires_days:
-            yield (
-                ("escalate_days",),
-                (
-                    f"is {self.escalate_days}: must not be above expires_days, {self.expires_days}, "
-                    "or it would expire before anybody hears of it"
-                ),
-            )
 
 
 class Segment(Struct, frozen=True):

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from msgspec import Struct
 
+from processors.care.ideas import suggestion
 from processors.customer import Customer
 from processors.events import Claim, Misplaced, Referral, Standing, Withdrawal
 from processors.outputs import CareReminder, ChurnRisk, TierChange
@@ -120,7 +121,7 @@ class Outgoing(Struct, frozen=True):
         text = self.wording(policy.programme.language).care(reminder, policy.programme.currency)
         filters = {"tier": reminder.tier, "kind": reminder.kind, "status": reminder.status}
         head = headers(CARE_REMINDERS, partition, reminder.event_id, reminder.at, **filters)
-        value = encode_care_reminder(reminder, text, None)
+        value = encode_care_reminder(reminder, text, suggestion(reminder, policy))
         return Record(CARE_REMINDERS, reminder.customer_id.encode(), value, head, reminder.customer_id)
 
     def _erased(self, customer_id: str, at: int) -> Iterator[Record]:

@@ -137,10 +137,21 @@ RULES = {
         "Nobody important is forgotten",
         "Who has a tier with `care_every_days` has a touch by us behind them within it, or a reminder before them.",
     ),
+    "C6": (
+        "What to say",
+        "A suggestion is an entry of the policy, in the customer's language; it fits their categories and was not heard"
+        " with the last `no_repeat` reminders of its kind.",
+    ),
+    "C7": (
+        "Who does it",
+        "Whoever is in charge of the customer, else somebody of the roster: by skill, store and load, evenly, the same"
+        " each time; when somebody joins or leaves, only theirs move.",
+    ),
     "C8": (
         "The control group",
         "A fixed, hashed share of customers gets no proactive care; what they would have got is told as HELD_OUT.",
     ),
+    "C10": ("Why, and why not", "For each customer and kind why there is a reminder, or none: `customer ID --why`."),
     "C9": ("Others count too", "Campaigns that others sent count against the caps."),
     "D1": (
         "No order and no repeat matters",

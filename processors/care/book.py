@@ -13,8 +13,8 @@ class Reminder(Struct, frozen=True, array_like=True, gc=False):
     """Somebody is to care for the customer. `kind`: of the policy; `cause`: what it is about, unique within the kind.
 
     wanted_at: from when on; due_at: what it is for (the birthday, the end of a promise); expires_at: when it is
-    pointless. told_at: when it went, `WAITING` if it has not yet. step: levels it was escalated by. All ms. have,
-    usual, what: numbers and name of its sentence.
+    pointless. told_at: when it went, `WAITING` if it has not yet. All ms. have, usual, what: numbers and name of
+    its sentence. step: levels it was escalated by. employee: of the roster, idea: its name; both of when it went.
     """
 
     kind: str
@@ -28,6 +28,8 @@ class Reminder(Struct, frozen=True, array_like=True, gc=False):
     told_at: int = WAITING
     channel: str = ""
     step: int = 0
+    employee: str | None = None
+    idea: str = ""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -42,13 +44,22 @@ class Closed(Struct, frozen=True, array_like=True, gc=False):
     until: int
 
 
+class Heard(Struct, frozen=True, array_like=True, gc=False):
+    """An idea that went with a kind of care."""
+
+    kind: str
+    idea: str
+
+
 class Book(Struct, frozen=True, array_like=True, gc=False):
-    """sent: when reminders that count against the caps went, of the last 30 days before the latest (ms, sorted)."""
+    """sent: when reminders that count against the caps went, of the last 30 days before the latest (ms, sorted). heard:
+    the ideas that went with the last reminders of each kind."""
 
     open: tuple[Reminder, ...] = ()
     waiting: tuple[Reminder, ...] = ()
     closed: tuple[Closed, ...] = ()
     sent: tuple[int, ...] = ()
+    heard: tuple[Heard, ...] = ()
 
 
 EMPTY: Final = Book()

@@ -15,12 +15,13 @@ from typing import Final
 from msgspec.structs import replace
 
 from processors.care.book import Reminder
+from processors.care.sections import EVENTS, PROMISES, Care
 from processors.customer import Told
 from processors.days import DAY_MS, Calendar, calendar_of
 from processors.events import Profile
 from processors.history import WINDOW_DAYS, ComplaintState, History, Touch, days_since, first_tries
 from processors.policy import Policy
-from processors.sections import EVENTS, PROMISES, Care, Tier
+from processors.sections import Tier
 from processors.tier import missed
 from processors.value import rhythm
 

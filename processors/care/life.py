@@ -13,16 +13,16 @@ from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
-from processors.care import slots
+from processors.care import ideas, slots
 from processors.care.book import Book, Closed, Reminder, reminder_id
 from processors.care.due import HOUR_MS, Look, candidates, promised
-from processors.care.people import held_out
+from processors.care.people import assigned, held_out
+from processors.care.sections import Care
 from processors.customer import FOREVER
 from processors.days import DAY_MS
 from processors.history import Touch
 from processors.outputs import CareReminder
 from processors.policy import Policy
-from processors.sections import Care
 
 DUE, HELD_OUT = "DUE", "HELD_OUT"
 FULFILLED, WITHDRAWN, EXPIRED, ESCALATED = "FULFILLED", "WITHDRAWN", "EXPIRED", "ESCALATED"
@@ -69,6 +69,7 @@ class _Step:
         self.customer_id, self.look, self.at_stake = customer_id, look, at_stake
         self.kinds = kinds_of(look.policy)
         self.book, self.now = look.told.care, look.now
+        self.heard = self.book.heard
         self.outputs: list[CareReminder] = []
         self.dropped: list[tuple[str, str]] = []
         self.true: dict[tuple[str, str], Reminder] = {}
@@ -114,9 +115,8 @@ class _Step:
         same = all(had.get(key) == until for key, until in closed.items())
         if same and tuple(opened) == book.open and tuple(waiting) == book.waiting and sent == book.sent:
             return book
-        return Book(
-            tuple(opened), tuple(waiting), tuple(Closed(*key, until) for key, until in sorted(closed.items())), sent
-        )
+        ended = tuple(Closed(*key, until) for key, until in sorted(closed.items()))
+        return Book(tuple(opened), tuple(waiting), ended, sent, self.heard)
 
     def _again(self, at: int) -> None:
         if self.now < at < self.until:
@@ -241,7 +241,7 @@ class _Step:
                 left.append(one)
                 continue
             channel = slots.channel_for(care, self.look.profile, self.look.policy.care_rules) or ""
-            gone = replace(one, told_at=self.now, channel=channel)
+            gone = self._addressed(replace(one, told_at=self.now, channel=channel))
             if not (care.shape == "promise" and promised(care) == "complaint"):
                 sent = (*(at for at in sent if at > self.now - slots.SPAN_MS), self.now)
             programme = self.look.policy.programme
@@ -253,6 +253,18 @@ class _Step:
             lived = self._lives_on(gone)
             opened.append(lived)
         return left, sent
+
+    def _addressed(self, one: Reminder) -> Reminder:
+        """A reminder that goes now, with who is to do it (C7) and what to say (C6)."""
+        look = self.look
+        own = None if look.profile is None else look.profile.employee_id
+        if own is None and look.policy.roster:
+            one = replace(one, employee=assigned(self.customer_id, one.kind, look.facts.last_store, look.policy.roster))
+        idea = ideas.fresh(one.kind, look.told.tier, look.facts, self.heard, look.policy) if look.policy.ideas else None
+        if idea is None:
+            return one
+        self.heard = ideas.remembered(self.heard, one.kind, idea.name, look.policy)
+        return replace(one, idea=idea.name)
 
     def _lives_on(self, one: Reminder) -> Reminder:
         """A reminder that has just gone: a promise may be broken already, when its cause came late."""
@@ -304,6 +316,9 @@ def said(customer_id: str, one: Reminder, status: str, look: Look) -> CareRemind
         have=one.have,
         usual=one.usual,
         what=one.what,
+        idea=one.idea,
+        category=ideas.last_category(look.facts) if one.idea else "",
+        language=None if look.profile is None else look.profile.language,
     )
 
 
@@ -311,15 +326,15 @@ PRIORITY_LAST: Final = 5
 
 
 def in_charge(one: Reminder, care: Care | None, look: Look) -> str | None:
-    """Who is to do it (C7, K1): who is in charge of the customer; of a complaint the first of the ladder where nobody
-    is; once escalated, the ladder's next."""
+    """Who is to do it (C7, K1): who is in charge of the customer, else whom the roster gave it to, else of a promise
+    the first of the ladder; once escalated, the ladder's next."""
     own = None if look.profile is None else look.profile.employee_id
     ladder = look.policy.complaints.escalate_to
     if one.step and ladder:
         return ladder[min(one.step, len(ladder) - 1)]
-    if own is None and care is not None and care.shape == "promise" and ladder:
-        return ladder[0]
-    return own
+    if own is not None or one.employee is not None:
+        return own or one.employee
+    return ladder[0] if care is not None and care.shape == "promise" and ladder else None
 
 
 def withdrawn(customer_id: str, book: Book, look: Look) -> Iterator[CareReminder]:

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from processors.care.sections import Care, CareRules
 from processors.customer import FOREVER
 from processors.days import DAY_MS, Calendar
 from processors.events import Profile
 from processors.history import History
-from processors.sections import Care, CareRules
 
 SPAN_MS: Final = 30 * DAY_MS
 CONSENT, CAP, GAP, QUIET = "consent", "cap", "gap", "quiet"

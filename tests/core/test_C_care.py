@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from random import Random
 
@@ -11,7 +12,9 @@ from hypothesis import strategies as st
 from msgspec import to_builtins
 
 from processors import tier
-from processors.care.people import held_out
+from processors.care.ideas import suggestion
+from processors.care.people import assigned, held_out
+from processors.care.sections import Staff
 from processors.customer import FOREVER
 from processors.events import Anniversary
 from processors.money import Rate
@@ -462,3 +465,62 @@ def test_D4_who_comes_back_after_an_erase_has_reminders_of_their_own():
     ids = [(one.status, one.event_id) for one in partition.care]
     assert [status for status, _ in ids] == ["DUE", "WITHDRAWN", "DUE"]
     assert len({event_id for _, event_id in ids}) == 3
+
+
+# ---- C6, C7
+
+
+ROSTER = [Staff("eve"), Staff("adam", load=Rate.of("2")), Staff("zoe", skills=("RISK",)), Staff("li", stores=("s7",))]
+
+
+def test_C7_the_roster_serves_evenly_by_load_skill_and_store_and_the_same_each_time():
+    ids = [f"c{n}" for n in range(6_000)]
+    count = Counter(assigned(name, "BIRTHDAY", "s1", ROSTER) for name in ids)
+    assert set(count) == {"eve", "adam"}
+    assert 1_850 < count["eve"] < 2_150  # a third; three standard deviations are 110
+    assert set(Counter(assigned(name, "RISK", "s7", ROSTER) for name in ids)) == {"eve", "adam", "zoe", "li"}
+    assert assigned("anna", "BIRTHDAY", None, ROSTER[2:]) is None
+    assert assigned("anna", "BIRTHDAY", "s1", ROSTER) == assigned("anna", "BIRTHDAY", "s1", [*reversed(ROSTER)])
+
+
+def test_C7_when_somebody_joins_or_leaves_only_theirs_move():
+    before = {f"c{n}": assigned(f"c{n}", "RISK", None, ROSTER) for n in range(2_000)}
+    for roster in (ROSTER[1:], [*ROSTER, Staff("new")]):
+        changed = {name for name in before if assigned(name, "RISK", None, roster) != before[name]}
+        moved = {before[name] for name in changed} | {assigned(name, "RISK", None, roster) for name in changed}
+        assert changed
+        assert "eve" in moved or "new" in moved
+        assert all(before[name] == "eve" or assigned(name, "RISK", None, roster) == "new" for name in changed)
+
+
+def test_C7_who_has_nobody_in_charge_is_served_by_the_roster():
+    kind = '[[care]]\nkind = "WELCOME"\nshape = "event"\non = "first_purchase"\n'
+    text = HEAD + '[[roster]]\nemployee = "eve"\nstores = ["s1"]\n' + kind
+    start = utc("2025-01-10T12:00")
+    own = Partition(policy_of(text)).run(plainly([profile(start, employee_id="adam"), sale(start)]))
+    nobody = Partition(policy_of(text)).run(plainly([sale(start, store_id="s1")]))
+    elsewhere = Partition(policy_of(text)).run(plainly([sale(start, store_id="s2")]))
+    assert [one.care[0].employee_id for one in (own, nobody, elsewhere)] == ["adam", "eve", None]
+
+
+IDEAS = "".join(
+    f'[[ideas]]\nname = "{name}"\nkinds = ["SILENT"]\n{more}'
+    f'texts = {{ en = "{name} {{category}}", zh = "想 {name}" }}\n'
+    for name, more in (("first", ""), ("tea", 'category = "tea"\n'), ("cds", 'category = "cd"\n'), ("last", ""))
+)
+
+
+def test_C6_a_suggestion_fits_and_is_not_repeated_within_the_last_of_its_kind():
+    kind = '[[care]]\nkind = "SILENT"\nshape = "silence"\nafter_days = 30\nexpires_days = 10\nfree = true\n'
+    policy = policy_of(HEAD + "[care_rules]\nno_repeat = 2\n" + kind + IDEAS)
+    start = utc("2025-01-10T12:00")
+    log = [profile(start, language="zh"), sale(start)]
+    told = Partition(policy).run([*plainly(log), start + 85 * DAY_MS]).care
+    due = [one for one in told if one.status == "DUE"]
+    assert [one.idea for one in due] == ["cds", "first", "last", "cds", "first", "last"]
+    assert suggestion(due[0], policy) == "想 cds"
+    english = Partition(policy).run([*plainly(log[1:]), start + 31 * DAY_MS]).care[0]
+    assert suggestion(english, policy) == "cds cd"
+    strict = policy_of(HEAD + "[care_rules]\nno_repeat = 9\n" + kind + IDEAS)
+    told = Partition(strict).run([*plainly(log), start + 85 * DAY_MS]).care
+    assert [one.idea for one in told if one.status == "DUE"] == ["cds", "first", "last", "", "", ""]

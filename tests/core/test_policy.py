@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from processors.care.sections import CareRules
 from processors.days import Calendar
 from processors.money import Rate
 from processors.policy import Policy, PolicyError, load_policy
-from processors.sections import CareRules, Costs, Margin, Risk, TierRules
+from processors.sections import Costs, Margin, Risk, TierRules
 
 LEAST = """\
 [programme]
