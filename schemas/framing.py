@@ -1,6 +1,6 @@
 """How a record says under which schema it was written. Two framings, told apart by the first byte.
 
-    C3 01 | 8 bytes, little-endian: CRC-64-AVRO of the schema's parsing canonical form | Avro    single-object encoding
+    c3 01 | 8 bytes, little-endian: CRC-64-AVRO of the schema's parsing canonical form | Avro    single-object encoding
     00    | 4 bytes, big-endian: the id that a registry gave the schema                | Avro    Confluent's
 
 The first is written: it needs no further server. The second is read where a registry is configured.

@@ -151,8 +151,8 @@ RULES = {
         "The control group",
         "A fixed, hashed share of customers gets no proactive care; what they would have got is told as HELD_OUT.",
     ),
-    "C10": ("Why, and why not", "For each customer and kind why there is a reminder, or none: `customer ID --why`."),
     "C9": ("Others count too", "Campaigns that others sent count against the caps."),
+    "C10": ("Why, and why not", "For each customer and kind why there is a reminder, or none: `customer ID --why`."),
     "D1": (
         "No order and no repeat matters",
         "Facts, and all figures from facts alone, are the same in any order and with repeats. What is told is the same"
@@ -173,7 +173,7 @@ RULES = {
 WIDE = 4
 """A docstring that names more rules than this tells of a family, and nothing of one."""
 
-_ID = re.compile(r"\b([A-Z])(\d)(?:-\1?(\d))?\b")
+_ID = re.compile(r"\b([A-Z])(\d{1,2})(?:-\1?(\d{1,2}))?\b")
 
 
 class Words(NamedTuple):
@@ -310,7 +310,7 @@ def _sentences(text: str) -> Iterator[str]:
     """The parts of a module's docstring that begin with a rule's id: "T1 up at once, …", "D2: a return …"."""
     for paragraph in text.split("\n\n"):
         flat = " ".join(paragraph.split())
-        for part in re.split(r"(?:(?<=[.;]) |^)(?=[A-Z]\d(?:-[A-Z]?\d)?:? [^,)])", flat):
+        for part in re.split(r"(?:(?<=[.;]) |^)(?=[A-Z]\d{1,2}(?:-[A-Z]?\d{1,2})?:? [^,)])", flat):
             if re.match(r"[A-Z]\d", part):
                 yield part
 
