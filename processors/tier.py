@@ -220,16 +220,21 @@ def _decided(figs: Figures, tier: Tier, up: bool, around: Surroundings) -> tuple
     missed = known if up else [row for row in known if row[1] < row[2]]
     if not missed:
         return "policy", 0, 0  # a tier that the policy changed under the customer
-    name, have, need = min(missed, key=lambda row: row[1] / row[2] if row[2] > 0 else 1.0)
-    return name, have, need
+    return min(missed, key=_nearness)
 
 
-def missed(facts: History, told: Told, day: int, policy: Policy) -> tuple[str, int, int]:
+def most_missed(facts: History, told: Told, day: int, policy: Policy) -> tuple[str, int, int]:
     """(condition, have, need) of the tier held that is missed by the most on programme day `day`, shares apart (T6)."""
     figs, held = figures(facts, day, policy.calendar), policy.tiers[policy.tier_rank(told.tier) or 0]
     asked = [(name, getattr(figs, figure_of(name)), int(need)) for name, need in held.conditions if name != SHARE]
     short = [row for row in asked if row[1] < row[2]]
-    return min(short, key=lambda row: row[1] / row[2], default=("policy", 0, 0))
+    return min(short, key=_nearness, default=("policy", 0, 0))
+
+
+def _nearness(row: tuple[str, int, int]) -> float:
+    """have / need of a condition."""
+    _, have, need = row
+    return have / need if need > 0 else 1.0
 
 
 def to_next(figs: Figures, tier: Tier, around: Surroundings) -> tuple[ToNext, ...]:

@@ -22,7 +22,7 @@ from processors.events import Profile
 from processors.history import WINDOW_DAYS, ComplaintState, History, Touch, days_since, first_tries
 from processors.policy import Policy
 from processors.sections import Tier
-from processors.tier import missed
+from processors.tier import most_missed
 from processors.value import rhythm
 
 HOUR_MS: Final = 3_600_000
@@ -275,7 +275,7 @@ def _tier_falling(care: Care, look: Look) -> Iterator[Reminder]:
         return
     due = look.policy.calendar.plus_days(since, look.policy.tier_rules.grace_days)
     day = look.policy.calendar.day_of(look.now)
-    code, have, need = missed(look.facts, told, day, look.policy)
+    code, have, need = most_missed(look.facts, told, day, look.policy)
     wanted = max(since, due - care.lead_days * DAY_MS)
     yield _reminder(care, since, wanted, due, due, have, need, f"{told.tier}:{code}")
 

@@ -524,3 +524,13 @@ def test_C6_a_suggestion_fits_and_is_not_repeated_within_the_last_of_its_kind():
     strict = policy_of(HEAD + "[care_rules]\nno_repeat = 9\n" + kind + IDEAS)
     told = Partition(strict).run([*plainly(log), start + 85 * DAY_MS]).care
     assert [one.idea for one in told if one.status == "DUE"] == ["cds", "first", "last", "", "", ""]
+
+
+def test_T6_a_condition_of_nothing_may_be_missed_too():
+    """A contribution below 0 misses a condition of 0."""
+    text = HEAD + '[[tiers]]\nname = "silver"\nmin_contribution_365d = 0\nmin_purchases_365d = 1\n'
+    text += '[[care]]\nkind = "TIER_AT_RISK"\nshape = "event"\non = "tier_falling"\nlead_days = 30\nfree = true\n'
+    start = utc("2025-01-10T12:00")
+    log = [sale(start, 100), complaint(start + DAY_MS, compensation=500)]
+    told = Partition(policy_of(text)).run(plainly(log)).care
+    assert [(one.what, one.have, one.usual) for one in told] == [("silver:min_contribution_365d", -475.0, 0.0)]
