@@ -164,6 +164,33 @@ def exits(counts: Mapping[str, int]) -> Exits:
     return Exits(sum(reasons.values()), reasons, by("lost_from:"), by("lost_at:"), by("lost_of:"), *told)
 
 
+class CareLine(NamedTuple):
+    """One kind of care so far (C2, C4, C8): reminders by status, and causes that never went by what held them back.
+    in_time: of the reminders that ended FULFILLED or EXPIRED the part that was fulfilled; None: none has."""
+
+    kind: str
+    status: Mapping[str, int]
+    dropped: Mapping[str, int]
+    in_time: float | None
+
+
+def care(counts: Mapping[str, int]) -> list[CareLine]:
+    """A line for each kind of which anything has come, by name."""
+    status: dict[str, Counter[str]] = {}
+    dropped: dict[str, Counter[str]] = {}
+    for name, number in counts.items():
+        family, _, rest = name.partition(":")
+        kind, _, what = rest.partition(":")
+        if number and family in ("care", "care_dropped"):
+            (status if family == "care" else dropped).setdefault(kind, Counter())[what] += number
+    lines = []
+    for kind in sorted(status.keys() | dropped.keys()):
+        held = status.get(kind, Counter())
+        done, late = held["FULFILLED"], held["EXPIRED"]
+        lines.append(CareLine(kind, dict(held), dict(dropped.get(kind, Counter())), share(done, done + late)))
+    return lines
+
+
 def share(part: int, whole: int) -> float | None:
     """`part` of `whole`; None where that says nothing."""
     return part / whole if whole > 0 else None

@@ -176,6 +176,8 @@ def _readable(seen: Mapping[str, Any]) -> dict[str, Any]:
             shown[name] = "never" if value >= _NEVER_MS else utc_iso(value)
         elif name == "risk_reasons":
             shown[name] = "; ".join(f"{reason['text']} ({reason['weight']:+.2f})" for reason in value)
+        elif name == "open_reminders":
+            shown[name] = "; ".join(f"{one['kind']} {one['status']}: {one['text']}" for one in value)
         elif name in _MONEY:
             shown[name] = f"{money(value, seen['currency'])} {seen['currency']}"
         else:
@@ -199,7 +201,7 @@ def run_summary(args: Namespace, settings: Settings) -> int:
     tiers = summary.tiers(views, [tier.name for tier in policy.tiers])
     top = summary.top_share(seen["value_365d"] for seen in views)
     risks, first = summary.risks(views, RISK_LEVELS), summary.most_at_stake(views)
-    exits, mouth = summary.exits(counts), summary.word_of_mouth(counts)
+    exits, mouth, care = summary.exits(counts), summary.word_of_mouth(counts), summary.care(counts)
     with TopicReader(settings.kafka) as reader:
         moves = summary.moves(reader, clock)
         held, dead = summary.records(reader), summary.dead_letters(reader)
@@ -215,6 +217,7 @@ def run_summary(args: Namespace, settings: Settings) -> int:
             "risk": [line._asdict() for line in risks],
             "most_at_stake": [{name: seen[name] for name in _SUMMED} for seen in first],
             "exits": exits._asdict(),
+            "care": [line._asdict() for line in care],
             "word_of_mouth": None if mouth is None else mouth._asdict(),
             "moves": {way: {"number": move.number, "latest": move.latest} for way, move in moves.items()},
             "records": held,
@@ -230,6 +233,7 @@ def run_summary(args: Namespace, settings: Settings) -> int:
     _say_exits(out, policy, exits)
     if mouth is not None:
         _say_word_of_mouth(out, mouth)
+    _say_care(out, care)
     _say_records(out, held, dead)
     return OK
 
@@ -323,6 +327,27 @@ def _counted(held: Mapping[str, int]) -> str:
     first = [f"{name} ({count:,})" for name, count in list(held.items())[: summary.SHOWN]]
     left = sum(list(held.values())[summary.SHOWN :])
     return ", ".join([*first, *([f"other ({left:,})"] if left else [])])
+
+
+def _say_care(out: Output, care: list[summary.CareLine]) -> None:
+    if not care:
+        return
+    rows = [
+        {
+            "care": line.kind,
+            "due": line.status.get("DUE", 0),
+            "fulfilled": line.status.get("FULFILLED", 0),
+            "in time": _percent(line.in_time) or "-",
+            "escalated": line.status.get("ESCALATED", 0),
+            "expired": line.status.get("EXPIRED", 0),
+            "withdrawn": line.status.get("WITHDRAWN", 0),
+            "held out": line.status.get("HELD_OUT", 0),
+            "never went": _counted(line.dropped) if line.dropped else "-",
+        }
+        for line in care
+    ]
+    out.say()
+    out.table(rows, title="Reminders so far")
 
 
 def _say_word_of_mouth(out: Output, mouth: summary.WordOfMouth) -> None:

@@ -184,3 +184,21 @@ def test_X0_X2_exits_in_words_with_the_first_few_and_the_rest() -> None:
     silent = io.StringIO()
     ask._say_exits(Output(stdout=silent), policy, summary.exits({}))
     assert silent.getvalue() == ""
+
+
+def test_C2_C4_care_by_kind_with_what_was_done_in_time_and_what_never_went() -> None:
+    counts = {
+        "care:RISK:DUE": 5, "care:RISK:FULFILLED": 3, "care:RISK:EXPIRED": 1, "care:BIRTHDAY:HELD_OUT": 2,
+        "care:SURVEY:DUE": 0, "care_dropped:RISK:cap": 4, "care_dropped:WELCOME:consent": 1, "lost:care": 9,
+    }  # fmt: skip
+    lines = {line.kind: line for line in summary.care(counts)}
+    assert list(lines) == ["BIRTHDAY", "RISK", "WELCOME"]
+    assert lines["RISK"] == ("RISK", {"DUE": 5, "FULFILLED": 3, "EXPIRED": 1}, {"cap": 4}, 0.75)
+    assert (lines["BIRTHDAY"].in_time, lines["WELCOME"].dropped) == (None, {"consent": 1})
+    out = io.StringIO()
+    ask._say_care(Output(stdout=out), list(lines.values()))
+    assert "75.0%" in out.getvalue()
+    assert "cap (4)" in out.getvalue()
+    silent = io.StringIO()
+    ask._say_care(Output(stdout=silent), [])
+    assert silent.getvalue() == ""

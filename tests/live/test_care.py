@@ -79,6 +79,7 @@ def test_C4_C10_a_reminder_is_due_listed_done_and_fulfilled(
     assert lines[1] == "  1  anna (member), COMPLAINT_REPLY, by store, for 2016-07-21, until 2017-07-23"
     assert [line.strip() for line in lines[2:4]] == [reply["text"], reply["reminder_id"]]
     assert lines[-1] == "2 open reminders, for 1 to do"
+    assert f"COMPLAINT_REPLY DUE: {reply['text']}; BIRTHDAY DUE: " in run("customer", "anna").stdout
     whys = {one["kind"]: one["state"] for one in must("customer", "anna", "--why")}
     assert whys == {"COMPLAINT_REPLY": "OPEN", "BIRTHDAY": "OPEN"}
     assert "there is one, since" in run("customer", "anna", "--why").stdout
@@ -91,3 +92,8 @@ def test_C4_C10_a_reminder_is_due_listed_done_and_fulfilled(
     told = must("subscribe", "care-reminders", "--from-beginning", "--until-end")
     mine = [one["status"] for one in told if one["reminder_id"] == reply["reminder_id"]]
     assert mine == ["DUE", "FULFILLED"]
+    (summary,) = must("summary")
+    kinds = {line["kind"]: line for line in summary["care"]}
+    assert kinds["COMPLAINT_REPLY"]["status"] == {"DUE": 1, "FULFILLED": 1}
+    assert kinds["COMPLAINT_REPLY"]["in_time"] == 1.0
+    assert "Reminders so far" in run("summary").stdout

@@ -1,0 +1,125 @@
+"""A week of time costs by who is due, not by who is there: python -m tests.bench.bench_due [redis url].
+
+Takes a database to spare. Prints the seconds that one partition's loop takes for seven days of hourly ticks with the
+same 5,000 customers due among 10,000, 100,000 and 1,000,000: real Redis, all kinds of care of the shipped policy.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from pathlib import Path
+from typing import Final
+
+from msgspec.structs import replace
+
+from processors.customer import Customer, newcomer
+from processors.days import DAY_MS
+from processors.events import Line, Purchase
+from processors.policy import load_policy
+from processors.step import Batch
+from processors.tier import surroundings
+from processors.view import values
+from schemas import codec, topics
+from sinks.commit import Answer, Commit, Load, Write
+from sinks.keys import Keys
+from sinks.store import Store
+from streams.outgoing import Outgoing
+from streams.partition import AskEnds, PartitionLoop
+from streams.plan import LoopConfig
+from streams.texts import wording
+from streams.time_order import End
+
+POLICY = load_policy((Path(__file__).parents[2] / "infra" / "policy.toml").read_text())
+DUE: Final = 5_000
+SIZES: Final = (10_000, 100_000, 1_000_000)
+START: Final = 1_700_000_000_000
+FAR: Final = START + 400 * DAY_MS
+BATCH: Final = 5_000
+
+
+def bought(at: int) -> Customer:
+    """A customer as of their first purchase at `at` (ms): made once, then copied under other names."""
+    sale = Purchase(
+        event_id="e", customer_id="c", occurred_at=at, kind="SALE", store_id="s", currency="USD",
+        lines=(Line("cd", 1, 25_000),),
+    )  # fmt: skip
+    batch = Batch({"c": None}, {}, surroundings(POLICY), POLICY, horizon_ms=400 * DAY_MS)
+    batch.fold(sale, None)
+    made = batch.changes().customers["c"]
+    assert made is not None
+    return made
+
+
+def people(number: int) -> list[Customer]:
+    """DUE who bought just before the week, spread over a day, and the others, whom nothing awaits for a year."""
+    due = [bought(START - n * DAY_MS // 50) for n in range(50)]
+    quiet = replace(newcomer("q", START, POLICY.tiers[0].name, surroundings(POLICY).context), next_review=FAR)
+    return [replace(due[n % 50], id=f"due{n}") if n < DUE else replace(quiet, id=f"quiet{n}") for n in range(number)]
+
+
+async def filled(store: Store, number: int) -> None:
+    """All of them in Redis, by plain commits."""
+    fence = await store.take_epoch(0)
+    everybody = people(number)
+    for seq, first in enumerate(range(0, number, BATCH), fence.seq + 1):
+        some = everybody[first : first + BATCH]
+        commit = Commit(
+            partition=0, epoch=fence.epoch, seq=seq, positions_from={}, positions_to={}, clock=START,
+            policy=POLICY.key, shares={}, since=-1, erased={}, outbox=(), counts={},
+            writes=tuple(Write(one, values(one, POLICY)) for one in some),
+        )  # fmt: skip
+        assert await store.commit(commit) is Answer.DONE
+
+
+class Tick:
+    """A record of `ticks`."""
+
+    headers: tuple[()] = ()
+    key = None
+
+    def __init__(self, offset: int, at: int) -> None:
+        self.offset, self.timestamp = offset, at
+        self.value = codec.write(topics.TICKS, {"at": at})
+
+
+async def week(store: Store) -> tuple[float, int]:
+    """(seconds of seven days of hourly ticks, customers written)."""
+    config = LoopConfig(
+        partitions=1, policy=POLICY, horizon_ms=400 * DAY_MS, outgoing=Outgoing(store.mark, wording), cache=20_000
+    )
+    loop = PartitionLoop(0, await store.take_epoch(0), config)
+    ticks = [Tick(n, START + (n + 1) * DAY_MS // 24) for n in range(7 * 24)]
+    loop.receive(topics.TICKS, ticks, len(ticks))
+    began, written = time.perf_counter(), 0
+    while (effect := loop.work()) is not None:
+        match effect:
+            case Load():
+                loop.loaded(await store.load(0, effect))
+            case Commit():
+                written += len(effect.writes)
+                loop.committed(await store.commit(effect))
+            case AskEnds():
+                ends = {topic: End(0, 0) for topic in topics.INPUTS} | {topics.TICKS: End(len(ticks), len(ticks))}
+                loop.ends(ends, effect.asked)
+            case _:
+                raise AssertionError(effect)
+    return time.perf_counter() - began, written
+
+
+async def main(url: str) -> None:
+    store = Store(url, Keys("bench"), erase_key=b"bench")
+    for size in SIZES:
+        await store.redis.client.flushdb()
+        await filled(store, size)
+        seconds, written = await week(store)
+        print(
+            f"{size:>9,} customers, {DUE:,} due in the week: {seconds:6.2f} s, {written:,} states written", flush=True
+        )
+    await store.redis.client.flushdb()
+    await store.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1] if len(sys.argv) > 1 else "redis://127.0.0.1:6392/15"))
