@@ -17,11 +17,12 @@ from typing import Annotated
 from msgspec import Meta, Struct
 from msgspec.structs import astuple
 
-from processors import strict
+from processors import fields, strict
 from processors.care.sections import Care, CareRules, Idea, Staff
 from processors.days import Calendar
 from processors.lifetime import Model, Spend
 from processors.money import Rate, Rates
+from processors.predicate import problem
 from processors.sections import (
     CONDITIONS,
     SHARE,
@@ -208,6 +209,9 @@ def _across(document: Document) -> Iterator[Contradiction]:
         )
     for place, care in enumerate(document.care):
         yield from _known(("care", place, "tiers"), care.tiers or (), names, "tier")
+        wrong = None if care.when is None else problem(care.when, fields.NUMBERS, fields.WORDS)
+        if wrong is not None:
+            yield ("care", place, "when"), wrong
     yield from _twice("care", [care.kind for care in document.care], "kind")
     kinds = [care.kind for care in document.care]
     yield from _twice("roster", [staff.employee for staff in document.roster], "employee")

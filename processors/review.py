@@ -8,6 +8,7 @@ which silence crosses a threshold; a running grace ends at its own instant.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -16,11 +17,13 @@ from processors import loyalty, risk, tier, worth
 from processors.care import life
 from processors.care.due import Look
 from processors.customer import FOREVER, Customer, Told
+from processors.fields import FIELDS
 from processors.history import History, within
 from processors.outputs import Output
 from processors.policy import Policy
 from processors.risk import Risk
 from processors.tier import Surroundings
+from processors.view import View, values
 
 
 class Review(Struct, frozen=True, gc=False):
@@ -79,10 +82,15 @@ def _care(
     moved = bool(steps) and customer.context.partition(";")[0] != policy.key
     look = Look(history, told, now, policy, rose=rose, moved=moved)
 
-    def at_stake() -> int:
-        return 0 if seen is None else worth.worth(history, seen.who, seen.alive, seen.day, policy).at_stake
+    shown: View = {}
 
-    return life.care_of(customer.id, look, at_stake)
+    def field(name: str) -> Any:
+        if not shown:
+            as_now = Customer(customer.id, history, told, now, FOREVER, customer.context)
+            shown.update(zip(FIELDS, values(as_now, policy, risk=seen), strict=True))
+        return shown.get(name)
+
+    return life.care_of(customer.id, look, field)
 
 
 def _risk(seen: Risk, history: History, told: Told, now: int, policy: Policy) -> risk.Verdict:

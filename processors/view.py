@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from typing import Final
 
 import msgspec
@@ -12,6 +11,7 @@ from processors.care.due import Look
 from processors.care.life import said
 from processors.care.people import held_out
 from processors.customer import Customer
+from processors.fields import FIELDS, TYPES
 from processors.kin import network_value
 from processors.loyalty import answers, layer_of, signs_json
 from processors.outputs import Reason
@@ -23,57 +23,6 @@ from processors.worth import payback, worth
 
 Value = str | int | float | None
 View = dict[str, Value]
-
-TYPES: Final[Mapping[str, type[str | int | float]]] = {
-    "customer_id": str,
-    "as_of": int,
-    "currency": str,
-    "tier": str,
-    "tier_since": int,
-    "value_365d": int,
-    "purchases_365d": int,
-    "returns_365d": int,
-    "margin_365d": int,
-    "cost_to_serve_365d": int,
-    "contribution_365d": int,
-    "categories_365d": int,
-    "referrals_365d": int,
-    "average_order": int,
-    "usual_gap_days": float,
-    "first_purchase_at": int,
-    "last_purchase_at": int,
-    "lifetime_value": int,
-    "lifetime_purchases": int,
-    "open_complaints": int,
-    "next_review_at": int,
-    "benefits": str,
-    "holdout": int,
-    "policy": str,
-    "loyalty_layer": str,
-    "loyalty_signs": str,
-    "clv": int,
-    "clv_basis": str,
-    "p_alive": float,
-    "p_no_purchase": float,
-    "expected_purchases": float,
-    "risk_level": str,
-    "risk_score": float,
-    "risk_reasons": str,
-    "value_at_stake": int,
-    "network_value": int,
-    "last_touch_at": int,
-    "paid_back_at": int,
-    "fading": float,
-    "would_recommend": int,
-    "will_buy_again": int,
-    "exit": str,
-    "referrer_id": str,
-    "open_reminders": str,
-}
-"""Each field and what its text in the hash is read as."""
-
-FIELDS: Final = tuple(TYPES)
-"""The fields, in the order of `Values`."""
 
 Values = tuple[Value, ...]
 """The values of `FIELDS`."""

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import compress
 
-from processors.view import FIELDS
+from processors.fields import FIELDS
 from schemas import state
 from sinks.commit import Answer, Commit, Fence, Load, Loaded, Record
 from sinks.store import (

@@ -21,7 +21,8 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from processors.view import FIELDS, Values
+from processors.fields import FIELDS
+from processors.view import Values
 from schemas import state
 from sinks.commit import Answer, Commit, Fence, Load, Loaded, Record, Write
 from sinks.connection import ANSWER_TIMEOUT_S, PATIENCE_S, Connection, Script, StoreUnavailable

@@ -9,7 +9,7 @@ In between it may be ESCALATED. What never came to go is dropped, and counted wi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from msgspec.structs import replace
 
@@ -23,10 +23,11 @@ from processors.days import DAY_MS
 from processors.history import Touch
 from processors.outputs import CareReminder
 from processors.policy import Policy
+from processors.predicate import holds
 
 DUE, HELD_OUT = "DUE", "HELD_OUT"
 FULFILLED, WITHDRAWN, EXPIRED, ESCALATED = "FULFILLED", "WITHDRAWN", "EXPIRED", "ESCALATED"
-UNPROFITABLE, SMALL = "unprofitable", "small_stake"
+UNPROFITABLE, SMALL, WHEN = "unprofitable", "small_stake", "when"
 
 
 class Cared(NamedTuple):
@@ -39,10 +40,10 @@ class Cared(NamedTuple):
     until: int
 
 
-def care_of(customer_id: str, look: Look, at_stake: Callable[[], int]) -> Cared:
-    """The care book of a customer after a review at `look.now`. at_stake: minor units that leaving would lose; asked
-    for where a kind's `min_value_at_stake` decides."""
-    return _Step(customer_id, look, at_stake).done()
+def care_of(customer_id: str, look: Look, field: Callable[[str], Any]) -> Cared:
+    """The care book of a customer after a review at `look.now`. field: of the view as it is now, by name; asked for
+    where a kind's `when` or `min_value_at_stake` decides."""
+    return _Step(customer_id, look, field).done()
 
 
 def kinds_of(policy: Policy) -> dict[str, Care]:
@@ -58,15 +59,15 @@ _KINDS: Final[dict[str, dict[str, Care]]] = {}
 
 def held_back(care: Care, look: Look) -> tuple[int | None, str]:
     """(until when, by what) a reminder that waits is held back; None: for as long as they do not consent."""
-    at, reason = _Step("", look, lambda: 0).held(care, look.now)
+    at, reason = _Step("", look, lambda name: None).held(care, look.now)
     return (None if at == FOREVER else at), reason
 
 
 class _Step:
     """One review's work on the book; lives for that review."""
 
-    def __init__(self, customer_id: str, look: Look, at_stake: Callable[[], int]) -> None:
-        self.customer_id, self.look, self.at_stake = customer_id, look, at_stake
+    def __init__(self, customer_id: str, look: Look, field: Callable[[str], Any]) -> None:
+        self.customer_id, self.look, self.field = customer_id, look, field
         self.kinds = kinds_of(look.policy)
         self.book, self.now = look.told.care, look.now
         self.heard = self.book.heard
@@ -209,8 +210,11 @@ class _Step:
     def _not_worth(self, one: Reminder) -> str:
         """Why a cause is to have no reminder, decided once, when it comes up; "": it is to (V2, C1)."""
         care = self.kinds[one.kind]
-        if care.min_value_at_stake is not None and self.at_stake() < care.min_value_at_stake:
+        least = care.min_value_at_stake
+        if least is not None and (self.field("value_at_stake") or 0) < least:
             return SMALL
+        if care.when is not None and not holds(care.when, self.field):
+            return WHEN
         facts = self.look.facts
         if not care.free and care.shape != "promise" and facts.margin - facts.serve < 0:
             return UNPROFITABLE

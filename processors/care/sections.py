@@ -48,7 +48,8 @@ PROMISES = ("complaint", "follow_up", "inquiry")
 
 
 class Care(Struct, frozen=True):
-    """A kind of care. `shape`: what makes it due; `on`, `level` and the `min_` entries: what the shape asks.
+    """A kind of care. `shape`: what makes it due; `on`, `level` and the `min_` entries: what the shape asks; `when`: a
+    condition over the view's fields as the cause comes up.
 
     `lead_days`: so long before; `after_days`: so long after what it is about. `category`: bought. `once`: on the date
     itself, not each year. `reply_hours`: of a promise. `tiers`: None for all. `free`: costs no money. `held_out`: the

@@ -22,8 +22,8 @@ from kafka import KafkaConsumer, TopicPartition
 from msgspec import Struct
 from msgspec.structs import asdict
 
+from processors.fields import TYPES
 from processors.policy import Policy
-from processors.view import TYPES
 from schemas import codec, state, topics
 from sinks.keys import Keys
 from streams.settings import Settings

@@ -11,8 +11,9 @@ from typing import Any
 from msgspec.structs import replace
 
 from processors.customer import Customer, Told
+from processors.fields import FIELDS
 from processors.history import History, on_day
-from processors.view import FIELDS, Value
+from processors.view import Value
 from sinks.commit import Commit, Load, Record, Write
 from sinks.keys import Keys
 from sinks.memory import MemoryStore

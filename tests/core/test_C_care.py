@@ -534,3 +534,17 @@ def test_T6_a_condition_of_nothing_may_be_missed_too():
     log = [sale(start, 100), complaint(start + DAY_MS, compensation=500)]
     told = Partition(policy_of(text)).run(plainly(log)).care
     assert [(one.what, one.have, one.usual) for one in told] == [("silver:min_contribution_365d", -475.0, 0.0)]
+
+
+def test_C1_a_condition_over_the_view_decides_when_a_cause_comes_up():
+    kinds = "".join(
+        f'[[care]]\nkind = "{kind}"\nshape = "event"\non = "first_purchase"\nwhen = \'{when}\'\nfree = true\n'
+        for kind, when in (
+            ("BIG", "value_365d >= 5_000"), ("SMALL", "value_365d < 5_000"),
+            ("GOOD", 'risk_level == "OK" and tier in ["member"] and lifetime_purchases == 1'),
+        )
+    )  # fmt: skip
+    start = utc("2025-01-10T12:00")
+    partition = Partition(policy_of(HEAD + kinds)).run(plainly([sale(start, 6_000)]))
+    assert {one.kind for one in partition.care} == {"BIG", "GOOD"}
+    assert partition.counts["care_dropped:SMALL:when"] == 1

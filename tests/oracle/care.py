@@ -87,7 +87,7 @@ def _slots(
             yield f"{name}: against consent"
         if kind["shape"] == "promise" and kind.get("on", "complaint") == "complaint":
             continue
-        before = sorted([*ours, *(when for when in others if when <= at)])
+        before = sorted([*ours, *(when for when in others if when < at)])  # of that instant may have come behind it
         ours.append(at)
         if cap is not None and sum(when > at - 30 * DAY_MS for when in before) >= cap:
             yield f"{name}: beyond the cap"

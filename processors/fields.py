@@ -1,0 +1,64 @@
+"""The fields of the view, named once: what any reader finds in the customer's hash in Redis and on `customer-value`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+TYPES: Final[Mapping[str, type[str | int | float]]] = {
+    "customer_id": str,
+    "as_of": int,
+    "currency": str,
+    "tier": str,
+    "tier_since": int,
+    "value_365d": int,
+    "purchases_365d": int,
+    "returns_365d": int,
+    "margin_365d": int,
+    "cost_to_serve_365d": int,
+    "contribution_365d": int,
+    "categories_365d": int,
+    "referrals_365d": int,
+    "average_order": int,
+    "usual_gap_days": float,
+    "first_purchase_at": int,
+    "last_purchase_at": int,
+    "lifetime_value": int,
+    "lifetime_purchases": int,
+    "open_complaints": int,
+    "next_review_at": int,
+    "benefits": str,
+    "holdout": int,
+    "policy": str,
+    "loyalty_layer": str,
+    "loyalty_signs": str,
+    "clv": int,
+    "clv_basis": str,
+    "p_alive": float,
+    "p_no_purchase": float,
+    "expected_purchases": float,
+    "risk_level": str,
+    "risk_score": float,
+    "risk_reasons": str,
+    "value_at_stake": int,
+    "network_value": int,
+    "last_touch_at": int,
+    "paid_back_at": int,
+    "fading": float,
+    "would_recommend": int,
+    "will_buy_again": int,
+    "exit": str,
+    "referrer_id": str,
+    "open_reminders": str,
+}
+"""Each field and what its text in the hash is read as."""
+
+FIELDS: Final = tuple(TYPES)
+"""The fields, in the order of `Values`."""
+
+_JSON: Final = frozenset({"benefits", "loyalty_signs", "risk_reasons", "exit", "open_reminders"})
+WORDS: Final = tuple(name for name, kind in TYPES.items() if kind is str and name not in _JSON)
+"""Fields of one text: what a condition may compare with texts."""
+
+NUMBERS: Final = tuple(name for name, kind in TYPES.items() if kind is not str)
+"""Fields of one number."""
