@@ -94,7 +94,7 @@ def _cell(kind: Any) -> Convert:
         return _cell(next(branch for branch in kind if branch != "null"))
     if isinstance(kind, dict):
         if kind.get("logicalType") == "timestamp-millis":
-            return _cell_instant
+            return cell_instant
         match kind["type"]:
             case "array" if isinstance(kind["items"], dict):
                 return _cell_pairs(kind["items"])
@@ -216,7 +216,8 @@ def _cell_bool(value: str, path: str) -> bool:
     return found
 
 
-def _cell_instant(value: str, path: str) -> int:
+def cell_instant(value: str, path: str = "the time") -> int:
+    """UTC ms of a time as people type it: ISO 8601 with an offset, or UTC ms. Raises BadField."""
     value = value.strip()
     if not _WHOLE.fullmatch(value):
         return instant(value, path)

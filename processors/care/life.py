@@ -203,8 +203,7 @@ class _Step:
             return one
         if self.now >= one.expires_at and one.kind in self.kinds:
             self.dropped.append((one.kind, self.held(self.kinds[one.kind], one.expires_at - 1)[1]))
-        else:
-            closed[one.key] = _forgotten_at(one)
+        closed[one.key] = _forgotten_at(one)
         return None
 
     def _not_worth(self, one: Reminder) -> str:

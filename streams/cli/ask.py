@@ -177,7 +177,9 @@ def _readable(seen: Mapping[str, Any]) -> dict[str, Any]:
         elif name == "risk_reasons":
             shown[name] = "; ".join(f"{reason['text']} ({reason['weight']:+.2f})" for reason in value)
         elif name == "open_reminders":
-            shown[name] = "; ".join(f"{one['kind']} {one['status']}: {one['text']}" for one in value)
+            shown[name] = "; ".join(
+                f"{one['kind']} {one['status']}, for {utc_iso(one['due_at'])}: {one['text']}" for one in value
+            )
         elif name in _MONEY:
             shown[name] = f"{money(value, seen['currency'])} {seen['currency']}"
         else:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, Namespace
-from collections.abc import Iterable, Mapping
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from itertools import groupby
 from typing import Any, Final
 
 from processors.days import Calendar, utc_iso
+from processors.events import TIME_END_MS
 from processors.policy import Policy
 from schemas import codec, topics
+from schemas.errors import BadRecord
 from schemas.partitioner import partition_of
 from streams.cli.command import OK, Command
 from streams.cli.output import Output
 from streams.customers_now import CustomersNow
-from streams.fields import instant
+from streams.fields import cell_instant
 from streams.leader import wall_ms
 from streams.reading import TopicReader
 from streams.sending import send_one
@@ -56,7 +58,7 @@ def run_care(args: Namespace, settings: Settings) -> int:
 def _check(option: str, name: str | None, known: list[str], policy: Policy) -> None:
     if name is not None and name not in known:
         near = get_close_matches(name, known, 1)
-        hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(known)}"
+        hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(known) or 'none'}"
         raise UsageError(f"{option} {name!r} is not in the policy {policy.label}; {hint}")
 
 
@@ -82,9 +84,12 @@ def _urgency(row: Mapping[str, Any]) -> tuple[bool, str, int, int, str]:
 def _shown(row: Mapping[str, Any], calendar: Calendar) -> str:
     """Three lines: whom and until when, what to do, how to say that it is done."""
     due, until = (calendar.iso_day(calendar.day_of(row[name])) for name in ("due_at", "expires_at"))
+    hour, minute = divmod(calendar.minute_of(row["due_at"]), 60)
     status = ", ESCALATED" if row["status"] == "ESCALATED" else ""
     head = f"  {row['priority']}  {row['customer_id']} ({row['tier']}), {row['kind']}, by {row['channel']}"
-    return f"{head}, for {due}, until {until}{status}\n     {row['text']}\n     {row['reminder_id']}"
+    return (
+        f"{head}, for {due} {hour:02}:{minute:02}, until {until}{status}\n     {row['text']}\n     {row['reminder_id']}"
+    )
 
 
 # ---- complete-care
@@ -95,54 +100,78 @@ def _complete_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--channel", metavar="C", help="on which it was done (default: the reminder's)")
     parser.add_argument("--employee", metavar="E", help="who did it (default: who was to do it)")
     parser.add_argument("--cost", type=int, metavar="N", help="what it cost, minor units (default: the channel's)")
-    parser.add_argument("--at", metavar="TIME", help="when, ISO 8601 with an offset or UTC milliseconds (default: now)")
+    parser.add_argument(
+        "--at", metavar="TIME", type=_time, help="when, ISO 8601 with an offset or UTC milliseconds (default: now)"
+    )
+
+
+def _time(text: str) -> int:
+    """UTC ms of what was typed."""
+    try:
+        at = cell_instant(text)
+    except BadRecord as error:
+        raise ArgumentTypeError(str(error)) from None
+    if not 0 <= at < TIME_END_MS:
+        raise ArgumentTypeError(f"{text!r} is no instant: must lie in 0 <= ms < {TIME_END_MS}")
+    return at
 
 
 def run_complete(args: Namespace, settings: Settings) -> int:
     """Writes the CARE contact that fulfils a reminder."""
     out = Output.of(args)
     with CustomersNow(settings) as now:
-        found = next((row for row in reminders(now.everyone()) if row["reminder_id"] == args.reminder_id), None)
-        clock = now.clock()
-    if found is None:
-        raise LoyaltyError(
-            f"no open reminder {args.reminder_id!r}: it has ended, or never was; `loyalty care` lists the open ones"
-        )
-    name = found["customer_id"]
-    contact = {
-        "event_id": f"complete-care:{args.reminder_id}",
-        "customer_id": name,
-        "occurred_at": _when(args.at, clock, settings),
-        "kind": "CARE",
-        "direction": "OUT",
-        "channel": args.channel or found["channel"],
-        "reminder_id": args.reminder_id,
-        "employee_id": args.employee or found["employee_id"],
-        "cost": args.cost,
-    }
-    key, value = name.encode(), codec.write(topics.CONTACTS, contact)
-    codec.decode(topics.CONTACTS, value, key)  # by the contract's rules, before it is sent
+        seen, row = open_reminder(args.reminder_id, now.one)
+    at = args.at if args.at is not None else seen["as_of"] if settings.clock == "data" else wall_ms()
+    contact = done(row, at, args.channel, args.employee, args.cost)
+    name = row["customer_id"]
+    key = name.encode()
+    try:
+        value = codec.write(topics.CONTACTS, contact)
+        codec.decode(topics.CONTACTS, value, key)  # by the contract's rules, before it is sent
+    except BadRecord as error:
+        raise UsageError(str(error)) from None
     with TopicReader(settings.kafka) as reader:
         partition = partition_of(key, reader.partitions(topics.CONTACTS))
     offset = send_one(settings.kafka, topics.CONTACTS, partition, key, value)
-    told = {**contact, "topic": topics.CONTACTS, "partition": partition, "offset": offset}
     if out.as_json:
-        out.record(told)
+        out.record({**contact, "topic": topics.CONTACTS, "partition": partition, "offset": offset})
         return OK
-    where = f"{topics.CONTACTS}[{partition}]@{offset}"
-    out.say(f"done for {name}, {found['kind']}: {where}, at {utc_iso(contact['occurred_at'])}")
-    out.say("The worker marks the reminder FULFILLED. Sent again it changes nothing.")
+    out.say(f"done for {name}, {row['kind']}: {topics.CONTACTS}[{partition}]@{offset}, at {utc_iso(at)}")
+    out.say("The worker marks the reminder FULFILLED at the next tick. Sent again it changes nothing.")
+    if settings.clock == "data":
+        out.note("that tick comes with an import: --ticks or --until-ms")
     return OK
 
 
-def _when(text: str | None, clock: int | None, settings: Settings) -> int:
-    """The time of the contact: as told, else stream time where data is the clock, else the wall's."""
-    if text is not None:
-        try:
-            return int(text) if text.isdecimal() else instant(text, "--at")
-        except ValueError as error:
-            raise UsageError(str(error)) from None
-    return clock if settings.clock == "data" and clock is not None else wall_ms()
+def open_reminder(reminder_id: str, one: Callable[[str], dict[str, Any] | None]) -> tuple[dict[str, Any], Row]:
+    """The view of the customer whom it is about, and the reminder. one: the view of a customer, None: unknown.
+
+    An id is `customer:kind:cause`, and both ends may hold colons: each way to read it is tried. Raises LoyaltyError.
+    """
+    for end in (at for at, letter in enumerate(reminder_id) if letter == ":"):
+        seen = one(reminder_id[:end])
+        if seen is not None:
+            for row in reminders([seen]):
+                if row["reminder_id"] == reminder_id:
+                    return seen, row
+    raise LoyaltyError(
+        f"no open reminder {reminder_id!r}: it has ended, or never was; `loyalty care` lists the open ones"
+    )
+
+
+def done(row: Row, at: int, channel: str | None, employee: str | None, cost: int | None) -> dict[str, Any]:
+    """The contact that fulfils the reminder `row`; its id is the reminder's, so a second one changes nothing."""
+    return {
+        "event_id": f"complete-care:{row['reminder_id']}",
+        "customer_id": row["customer_id"],
+        "occurred_at": at,
+        "kind": "CARE",
+        "direction": "OUT",
+        "channel": channel or row["channel"],
+        "reminder_id": row["reminder_id"],
+        "employee_id": employee or row["employee_id"],
+        "cost": cost,
+    }
 
 
 COMMANDS = [

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentTypeError
+from typing import Any
+
+import pytest
 from msgspec.structs import replace
 
 from processors.care.why import why
+from processors.days import Calendar
 from processors.review import evaluated
+from processors.view import view
+from schemas import codec, topics
+from streams.cli import care
 from streams.cli.care import reminders
+from streams.customers_now import _worded, whole
+from streams.settings import LoyaltyError, UsageError
+from streams.texts import wording
 from tests.core.driving import Partition, plainly
 from tests.core.events import sale
 from tests.core.test_C_care import HEAD, REPLY, complaint, profile, utc
@@ -35,6 +46,66 @@ def test_C4_reminders_are_listed_by_employee_those_of_nobody_last_the_most_urgen
     ]  # fmt: skip
     assert [row["customer_id"] for row in reminders(views, employee="eve", tier="gold")] == ["anna"]
     assert [row["kind"] for row in reminders(views, kind="BIRTHDAY")] == ["BIRTHDAY"]
+
+
+def test_C4_a_reminder_is_shown_with_the_time_of_the_programme_and_its_sentence() -> None:
+    row = {
+        "priority": 1, "customer_id": "anna", "tier": "gold", "kind": "REPLY", "channel": "phone", "status": "DUE",
+        "due_at": utc("2026-11-25T20:05"), "expires_at": utc("2026-12-25T20:05"), "text": "Reply", "reminder_id": "r",
+    }  # fmt: skip
+    shown = "  1  anna (gold), REPLY, by phone, for 2026-11-26 04:05, until 2026-12-26"
+    assert care._shown(row, Calendar("Asia/Shanghai")).splitlines() == [shown, "     Reply", "     r"]
+    late = care._shown(row | {"status": "ESCALATED"}, Calendar("Asia/Shanghai"))
+    assert late.splitlines()[0] == shown + ", ESCALATED"
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_C4_an_open_reminder_of_the_view_has_its_sentence_in_the_language_of_the_programme(language: str) -> None:
+    policy = policy_of((HEAD + REPLY).replace("[programme]\n", f'[programme]\nlanguage = "{language}"\n'))
+    log = plainly([profile(START - DAY_MS), sale(START), complaint(START + 1)])
+    anna = Partition(policy).run([*log, START + DAY_MS // 2]).customers["anna"]
+    (one,) = _worded(whole(view(anna, policy)), policy)["open_reminders"]
+    named = (one["kind"], "promise", one["have"], one["usual"], one["what"], anna.told.tier, one["due_at"])
+    assert one["text"] == wording(language).care_of(*named, policy.programme.currency)
+    assert one["what"] in one["text"]
+    assert one["text"].isascii() == (language == "en")
+
+
+def test_C4_a_reminder_is_found_by_its_id_wherever_the_colons_are() -> None:
+    views = {name: seen(name, "gold", ("RISK", None, 2, 9)) for name in ("shop:7", "shop:7:RISK")}
+    for name, one in views.items():
+        assert care.open_reminder(f"{name}:RISK", views.get)[0] is one
+    for unknown in ("", "shop", ":RISK", "shop:7", "shop:7:OTHER", "eve:RISK"):
+        with pytest.raises(LoyaltyError, match="loyalty care"):
+            care.open_reminder(unknown, views.get)
+
+
+def test_C4_who_has_cared_is_a_contact_that_the_worker_takes_and_the_same_when_told_twice() -> None:
+    row: dict[str, Any] = {"reminder_id": "anna:R:1", "customer_id": "anna", "channel": "store", "employee_id": "eve"}
+    plain, other = care.done(row, START, None, None, None), care.done(row, START, "phone", "adam", 250)
+    assert plain["event_id"] == other["event_id"] == "complete-care:anna:R:1"
+    assert (plain["channel"], plain["employee_id"], plain["cost"]) == ("store", "eve", None)
+    assert (other["channel"], other["employee_id"], other["cost"]) == ("phone", "adam", 250)
+    event = codec.decode(topics.CONTACTS, codec.write(topics.CONTACTS, other), b"anna")
+    assert (event.kind, event.direction, event.reminder_id) == ("CARE", "OUT", "anna:R:1")  # type: ignore[union-attr]
+
+
+def test_a_time_is_an_instant_or_refused() -> None:
+    assert care._time("2025-01-10T13:00:00+01:00") == care._time(str(START)) == START
+    for wrong in ("yesterday", "2025-01-10T12:00:00", "20250110", str(10**20), "-1"):
+        with pytest.raises(ArgumentTypeError):
+            care._time(wrong)
+
+
+def test_a_kind_or_tier_that_the_policy_lacks_is_refused_with_the_nearest() -> None:
+    policy = policy_of(HEAD + REPLY)
+    kinds = [one.kind for one in policy.care]
+    care._check("--kind", None, kinds, policy)
+    care._check("--kind", "COMPLAINT_REPLY", kinds, policy)
+    with pytest.raises(UsageError, match=r"did you mean COMPLAINT_REPLY\?"):
+        care._check("--kind", "COMPLAINT_REPLI", kinds, policy)
+    with pytest.raises(UsageError, match="it has none"):
+        care._check("--kind", "BIRTHDAY", [], policy)
 
 
 def test_C10_each_kind_says_why_there_is_a_reminder_or_none() -> None:

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from processors.days import DAY_MS
+from schemas.partitioner import partition_of
+from tests.conftest import PARTITIONS
 from tests.live.test_word_of_mouth import FIRST, sale
 
 pytestmark = pytest.mark.live
@@ -76,19 +78,21 @@ def test_C4_C10_a_reminder_is_due_listed_done_and_fulfilled(
     assert run("care", "--kind", "BIRTHDAI").returncode == 2
     lines = run("care").stdout.splitlines()
     assert lines[0] == "eve:"
-    assert lines[1] == "  1  anna (member), COMPLAINT_REPLY, by store, for 2016-07-21, until 2017-07-23"
+    assert lines[1] == "  1  anna (member), COMPLAINT_REPLY, by store, for 2016-07-21 01:00, until 2017-07-23"
     assert [line.strip() for line in lines[2:4]] == [reply["text"], reply["reminder_id"]]
     assert lines[-1] == "2 open reminders, for 1 to do"
-    assert f"COMPLAINT_REPLY DUE: {reply['text']}; BIRTHDAY DUE: " in run("customer", "anna").stdout
+    shown = run("customer", "anna").stdout
+    assert f"COMPLAINT_REPLY DUE, for 2016-07-21T01:00:00.000Z: {reply['text']}; BIRTHDAY DUE, for " in shown
     whys = {one["kind"]: one["state"] for one in must("customer", "anna", "--why")}
     assert whys == {"COMPLAINT_REPLY": "OPEN", "BIRTHDAY": "OPEN"}
     assert "there is one, since" in run("customer", "anna", "--why").stdout
 
     assert run("complete-care", "anna:NOTHING").returncode == 1
-    must("complete-care", reply["reminder_id"], "--channel", "phone")
+    completed_twice(run, must, reply)
     load("purchases", [sale("anna", 3)], "--ticks", "--until-ms", str(FIRST + 4 * DAY_MS))
     must("worker", "--until-caught-up")
     assert [one["kind"] for one in must("care")] == ["BIRTHDAY"]
+    assert run("complete-care", reply["reminder_id"]).returncode == 1
     told = must("subscribe", "care-reminders", "--from-beginning", "--until-end")
     mine = [one["status"] for one in told if one["reminder_id"] == reply["reminder_id"]]
     assert mine == ["DUE", "FULFILLED"]
@@ -97,3 +101,20 @@ def test_C4_C10_a_reminder_is_due_listed_done_and_fulfilled(
     assert kinds["COMPLAINT_REPLY"]["status"] == {"DUE": 1, "FULFILLED": 1}
     assert kinds["COMPLAINT_REPLY"]["in_time"] == 1.0
     assert "Reminders so far" in run("summary").stdout
+
+
+def completed_twice(
+    run: Callable[..., subprocess.CompletedProcess[str]], must: Callable[..., list[dict[str, Any]]], one: dict[str, Any]
+) -> None:
+    """What is wrong is refused and sends nothing; then it is done, in its customer's partition, and once more."""
+    before = must("care")
+    for wrong in (("--at", "yesterday"), ("--at", "2016-07-21T01:00:00"), ("--cost", str(10**30))):
+        refused = run("complete-care", one["reminder_id"], *wrong)
+        assert (refused.returncode, "Traceback" in refused.stderr) == (2, False), refused.stderr
+    assert must("care") == before
+    (sent,) = must("complete-care", one["reminder_id"], "--channel", "phone")
+    assert (sent["channel"], sent["employee_id"]) == ("phone", "eve")
+    assert sent["occurred_at"] == must("customer", "anna")[0]["as_of"]
+    assert sent["partition"] == partition_of(b"anna", PARTITIONS)
+    again = run("complete-care", one["reminder_id"], "--channel", "phone")
+    assert "marks the reminder FULFILLED" in again.stdout, again.stderr
