@@ -105,9 +105,10 @@ class CareReminder(Struct, frozen=True, kw_only=True, gc=False):
     """A step in the life of a reminder to care for somebody (C4): DUE, FULFILLED, ESCALATED, EXPIRED, WITHDRAWN, or
     HELD_OUT, which no channel reads (C8).
 
-    `due_at`: what it is for (the birthday, the end of a promise), or when it came up. `channel`: on which to reach the
-    customer. `employee_id`: who is to do it. `step`: how often it was escalated. `shape`, `have`, `usual`, `what`: for
-    its sentence, by kind. `idea`: of the policy, by name, in the customer's `language`; `category`: last bought.
+    `due_at`: what it is for (the birthday, the end of a promise), or when it came up; `day`: the same by the customer's
+    calendar. `channel`: on which to reach them. `employee_id`: who is to do it. `step`: how often it was escalated.
+    `shape`, `have`, `usual`, `what`: for its sentence, by kind. `idea`: of the policy, by name, in the customer's
+    `language`; `category`: last bought.
     """
 
     customer_id: str
@@ -127,6 +128,7 @@ class CareReminder(Struct, frozen=True, kw_only=True, gc=False):
     have: float
     usual: float
     what: str
+    day: str
     idea: str = ""
     category: str = ""
     language: str | None = None

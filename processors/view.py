@@ -79,7 +79,7 @@ def _reminders(customer: Customer, policy: Policy) -> str:
 
 _SHOWN: Final = (
     "reminder_id", "kind", "status", "due_at", "expires_at", "priority", "channel", "employee_id", "have", "usual",
-    "what",
+    "what", "day",
 )  # fmt: skip
 
 

@@ -11,7 +11,6 @@ import tomllib
 from collections.abc import Mapping
 from string import Formatter
 
-from processors.days import utc_iso
 from processors.money import major
 from processors.outputs import CareReminder, Reason
 
@@ -69,19 +68,18 @@ class Wording:
     def care(self, reminder: CareReminder, currency: str) -> str:
         """What to do for a customer, in one sentence, see `care_of`."""
         return self.care_of(
-            reminder.kind, reminder.shape, reminder.have, reminder.usual, reminder.what, reminder.tier, reminder.due_at,
+            reminder.kind, reminder.shape, reminder.have, reminder.usual, reminder.what, reminder.tier, reminder.day,
             currency,
         )  # fmt: skip
 
     def care_of(
-        self, kind: str, shape: str, have: float, usual: float, what: str, tier: str, due_at: int, currency: str
+        self, kind: str, shape: str, have: float, usual: float, what: str, tier: str, date: str, currency: str
     ) -> str:
-        """What to do for a customer, in one sentence: of the kind, else of its shape (C1).
+        """What to do for a customer, in one sentence: of the kind, else of its shape (C1). date: their day it is for.
 
         `what` of a tier that will fall is `tier:condition`: the sentence then says what would keep it (T6).
         """
         code = kind if kind in self._tables["care"] else shape or "promise"
-        date = utc_iso(due_at)[:10]
         falls, _, condition = what.rpartition(":")
         if falls and condition in self._tables["missing"]:
             step = self.to_next(falls, condition, int(have), int(usual), currency)

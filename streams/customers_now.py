@@ -144,6 +144,6 @@ def _worded(made: dict[str, Any], policy: Policy) -> dict[str, Any]:
     for one in made["open_reminders"] or ():
         one["text"] = words.care_of(
             one["kind"], shapes.get(one["kind"], ""), one["have"], one["usual"], one["what"], made["tier"],
-            one["due_at"], policy.programme.currency,
+            one["day"], policy.programme.currency,
         )  # fmt: skip
     return made

@@ -14,7 +14,8 @@ class Reminder(Struct, frozen=True, array_like=True, gc=False):
 
     wanted_at: from when on; due_at: what it is for (the birthday, the end of a promise); expires_at: when it is
     pointless. told_at: when it went, `WAITING` if it has not yet. All ms. have, usual, what: numbers and name of
-    its sentence. step: levels it was escalated by. employee: of the roster, idea: its name; both of when it went.
+    its sentence. step: levels it was escalated by. employee: of the roster, idea: its name, day: of
+    `due_at`, the customer's; all three of when it went.
     """
 
     kind: str
@@ -30,6 +31,7 @@ class Reminder(Struct, frozen=True, array_like=True, gc=False):
     step: int = 0
     employee: str | None = None
     idea: str = ""
+    day: str = ""
 
     @property
     def key(self) -> tuple[str, str]:

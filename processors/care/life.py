@@ -261,6 +261,7 @@ class _Step:
         """A reminder that goes now, with who is to do it (C7) and what to say (C6)."""
         look = self.look
         own = None if look.profile is None else look.profile.employee_id
+        one = replace(one, day=look.local.iso_day(look.local.day_of(one.due_at)))
         if own is None and look.policy.roster:
             one = replace(one, employee=assigned(self.customer_id, one.kind, look.facts.last_store, look.policy.roster))
         idea = ideas.fresh(one.kind, look.told.tier, look.facts, self.heard, look.policy) if look.policy.ideas else None
@@ -319,6 +320,7 @@ def said(customer_id: str, one: Reminder, status: str, look: Look) -> CareRemind
         have=one.have,
         usual=one.usual,
         what=one.what,
+        day=one.day,
         idea=one.idea,
         category=ideas.last_category(look.facts) if one.idea else "",
         language=None if look.profile is None else look.profile.language,

@@ -548,3 +548,12 @@ def test_C1_a_condition_over_the_view_decides_when_a_cause_comes_up():
     partition = Partition(policy_of(HEAD + kinds)).run(plainly([sale(start, 6_000)]))
     assert {one.kind for one in partition.care} == {"BIG", "GOOD"}
     assert partition.counts["care_dropped:SMALL:when"] == 1
+
+
+def test_C1_a_sentence_names_the_customers_own_day():
+    kind = '[[care]]\nkind = "BIRTHDAY"\nshape = "calendar"\nlead_days = 3\nexpires_days = 7\n'
+    english = Wording((ROOT / "processors/texts/en.toml").read_text(), "en")
+    for zone in (None, "America/New_York", "Asia/Shanghai"):
+        log = [profile(utc("2025-01-05T12:00"), birthday="01-12", time_zone=zone)]
+        first = Partition(policy_of(HEAD + kind)).run([*plainly(log), utc("2025-01-11T12:00")]).care[0]
+        assert english.care(first, "USD") == "Birthday on 2025-01-12: congratulate"
