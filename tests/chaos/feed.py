@@ -65,7 +65,7 @@ def _extras(plain: list[Item]) -> Iterator[Item]:
         if number % _REPEATS == 0:
             yield item
         if number % _MISPLACED == 0:
-            yield Item(item.at, item.number, topics.CONTACTS, other, _inquiry(item, number))
+            yield Item(item.at, item.number, topics.CONTACTS, other, _service(item, number))
         if number % _COMPLAINS == 0:
             yield Item(item.at, item.number, topics.COMPLAINTS, item.key, _complaint(item, number))
         if number % _BROKEN == 0:
@@ -92,16 +92,16 @@ def _changed(item: Item, number: int, **fields: Any) -> Item:
     return Item(item.at, item.number, item.topic, item.key, codec.write(topics.PURCHASES, bought))
 
 
-def _inquiry(item: Item, number: int) -> bytes:
+def _service(item: Item, number: int) -> bytes:
     return codec.write(
         topics.CONTACTS,
         {
-            "event_id": f"inquiry-{number}",
+            "event_id": f"service-{number}",
             "customer_id": item.key.decode(),
             "occurred_at": item.at,
-            "kind": "INQUIRY",
+            "kind": "SERVICE",  # makes no care due: some come by relay, and what is told would follow their arrival
             "direction": "IN",
-            "channel": "store",  # costs nothing: what is at stake is told, and would follow the order of arrival
+            "channel": "store",  # costs nothing: likewise
         },
     )
 
