@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 from tests.oracle.whole import held_out
 
 DAY_MS = 86_400_000
+_LOOK_MS = 11 * 3_600_000
 ENDS = ("FULFILLED", "WITHDRAWN", "EXPIRED")
 Record = Mapping[str, Any]
 
@@ -95,13 +96,17 @@ def _slots(
             yield f"{name}: {at - before[-1]} ms after the one before"
         if "quiet_hours" in rules:
             zones = {known.get("time_zone") or programme.get("time_zone", "UTC") for known in profiles}
-            clocks = {zone: datetime.fromtimestamp(at // 1000, ZoneInfo(zone)).strftime("%H:%M") for zone in zones}
+            clocks = {zone: _clock(at, zone) for zone in zones}
             if all(_quiet(clock, *rules["quiet_hours"]) for clock in clocks.values()):
                 yield f"{name}: went at {clocks}"
 
 
 def _refuses(profile: Record, channel: str) -> bool:
     return bool(profile.get("do_not_contact")) or not profile.get("consent", {}).get(channel, True)
+
+
+def _clock(at: int, zone: str) -> str:
+    return datetime.fromtimestamp(at // 1000, ZoneInfo(zone)).strftime("%H:%M")
 
 
 def _quiet(clock: str, begin: str, end: str) -> bool:
@@ -116,11 +121,12 @@ def _profiles(own: Sequence[Record], at: int) -> list[Record]:
 def forgotten(
     inputs: Sequence[Record], outputs: Sequence[Record], tiers: Sequence[Record], policy: Mapping[str, Any], clock: int
 ) -> Iterator[str]:
-    """C5, once a day until the clock: who has a tier with `care_every_days` and neither a touch behind them within it
-    nor a reminder before them, though one might go. tiers: the records of `tier-changes`.
+    """C5, looked at every eleven hours until the clock, so at every hour of the day: who has a tier with
+    `care_every_days` and neither a touch behind them within it nor a reminder before them, though one might go. tiers:
+    the records of `tier-changes`.
 
     None might go to who refuses all channels, is held out, costs more than they bring (no reminder of their span was
-    ever told), or had a reminder or campaign within the cap's or the gap's days.
+    ever told), had a reminder or campaign within the cap's or the gap's days, or has quiet hours.
     """
     span = {tier["name"]: tier.get("care_every_days") for tier in policy["tiers"]}
     lowest, rules = policy["tiers"][0]["name"], policy.get("care_rules", {})
@@ -137,7 +143,7 @@ def forgotten(
         touches = [e["occurred_at"] for e in own if e["topic"] == "contacts" and e["direction"] == "OUT"]
         sent = [e["occurred_at"] for e in own if e["topic"] == "contacts" and e["kind"] == "CAMPAIGN"]
         sent += [one["at"] for one in told[customer] if one["status"] == "DUE"]
-        for at in range(own[0]["occurred_at"], clock, DAY_MS):
+        for at in range(own[0]["occurred_at"], clock, _LOOK_MS):
             tier = [lowest, *(one["to_tier"] for one in moves[customer] if one["at"] <= at)][-1]
             days = span.get(tier)
             behind = max([own[0]["occurred_at"], *(when for when in touches if when <= at)])
@@ -154,6 +160,9 @@ def forgotten(
             full = len(lately) >= rules.get("max_per_30_days", 10**9) or any(
                 at - when < (rules.get("min_gap_days", 0) + 1) * DAY_MS for when in lately
             )
+            zone = profile.get("time_zone") or policy["programme"].get("time_zone", "UTC")
+            if "quiet_hours" in rules and _quiet(_clock(at, zone), *rules["quiet_hours"]):
+                continue  # it comes in the morning, and at another hour somebody looks again
             open_ = any(status in ("DUE", "ESCALATED") for status in lives.values())
             if not (open_ or refuses or full):
                 yield f"{customer}: {tier}, forgotten at {at}, the last touch at {behind}"
