@@ -14,6 +14,7 @@ from msgspec.msgpack import encode
 from msgspec.structs import replace
 
 from processors.care.book import EMPTY, Book
+from processors.charge import Charge
 from processors.events import Claim, Complaint, Contact, Dated, Profile, Purchase, Referral, Standing, Withdrawal
 from processors.history import (
     ComplaintState,
@@ -67,7 +68,8 @@ class Told(Struct, frozen=True, array_like=True, gc=False):
     when, without a break, the qualified tier has been below `tier` (ms). `level`: of risk, and the ms of its last
     change; `fading`: they buy less than they used to, and the ms at which that was last told or taken back.
     `paid_back_at`: when contribution had covered the acquisition cost (V2). `exit`: of the last time they were lost.
-    `club_since`: member of the lifetime club, for good (T7), ms. `care`: reminders and when they went (C)."""
+    `club_since`: member of the lifetime club, for good (T7), ms. `care`: reminders and when they went (C). `charge`:
+    who is in charge (E3), where the policy bounds how long they may stay silent."""
 
     tier: str
     tier_since: int | None = None
@@ -80,6 +82,7 @@ class Told(Struct, frozen=True, array_like=True, gc=False):
     exit: Exit | None = None
     club_since: int | None = None
     care: Book = EMPTY
+    charge: Charge | None = None
 
 
 class Customer(Struct, frozen=True, array_like=True, gc=False):
@@ -277,8 +280,9 @@ def _contact(history: History, event: Contact, policy: Policy) -> Changes:
     day, at = policy.calendar.day_of(event.occurred_at), event.occurred_at
     changes = _served(history, day, cost)
     touch = Touch(
-        day, at, event.kind, event.direction, event.channel, event.score, event.item, event.reason, event.reminder_id
-    )
+        day, at, event.kind, event.direction, event.channel, event.score, event.item, event.reason, event.reminder_id,
+        event.due_at, event.employee_id,
+    )  # fmt: skip
     changes["touches"] = _with_touch(history.touches, touch)
     if event.direction == "OUT" and (history.last_touch_at is None or at > history.last_touch_at):
         changes["last_touch_at"] = at

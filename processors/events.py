@@ -60,6 +60,7 @@ class Complaint(Struct, frozen=True, kw_only=True, gc=False):
     satisfaction: int | None = None  # 1..5, with the remedy
     compensation: int = 0
     store_id: str | None = None
+    reward: int = 0  # paid because it helped us, apart from compensation
     content: int = 0
 
 
@@ -80,6 +81,7 @@ class Contact(Struct, frozen=True, kw_only=True, gc=False):
     cost: int | None = None
     item: str | None = None  # what a SURVEY asked: WOULD_RECOMMEND | WILL_BUY_AGAIN; another, or none: in general
     reason: str | None = None  # why they left, as they say it
+    due_at: int | None = None  # by when what `item` names was agreed to be done
     content: int = 0
 
 
@@ -107,6 +109,7 @@ class Profile(Struct, frozen=True, kw_only=True, gc=False):
     acquisition_cost: int = 0
     preferred_channel: str | None = None
     merged_into: str | None = None
+    staff: bool = False  # one of those who serve, no customer in any figure
     content: int = 0
 
 

@@ -50,6 +50,8 @@ TYPES: Final[Mapping[str, type[str | int | float]]] = {
     "exit": str,
     "referrer_id": str,
     "open_reminders": str,
+    "employee_id": str,
+    "staff": int,
 }
 """Each field and what its text in the hash is read as."""
 

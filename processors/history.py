@@ -54,7 +54,8 @@ class ComplaintState(Struct, frozen=True, array_like=True, gc=False):
 
 
 class Touch(Struct, frozen=True, array_like=True, gc=False):
-    """A contact within the window. day: the programme's; direction: IN, the customer came to us, or OUT."""
+    """A contact within the window. day: the programme's; direction: IN, the customer came to us, or OUT; due_at: what
+    was agreed is due (ms); employee: who of us."""
 
     day: int
     at: int
@@ -65,6 +66,8 @@ class Touch(Struct, frozen=True, array_like=True, gc=False):
     item: str | None = None
     reason: str | None = None
     reminder_id: str | None = None
+    due_at: int | None = None
+    employee: str | None = None
 
 
 class Refused(Struct, frozen=True, array_like=True, gc=False):

@@ -107,8 +107,9 @@ class CareReminder(Struct, frozen=True, kw_only=True, gc=False):
 
     `due_at`: what it is for (the birthday, the end of a promise), or when it came up; `day`: the same by the customer's
     calendar. `channel`: on which to reach them. `employee_id`: who is to do it. `step`: how often it was escalated.
-    `shape`, `have`, `usual`, `what`: for its sentence, by kind. `idea`: of the policy, by name, in the customer's
-    `language`; `category`: last bought.
+    `target_at`: by when a promise is aimed to be kept (K0), `done_at`: when what was to be done was, of FULFILLED.
+    `store_id`: where it is about. `shape`, `have`, `usual`, `what`: for its sentence, by kind. `idea`: of the policy,
+    by name, in the customer's `language`; `category`: last bought.
     """
 
     customer_id: str
@@ -132,6 +133,9 @@ class CareReminder(Struct, frozen=True, kw_only=True, gc=False):
     idea: str = ""
     category: str = ""
     language: str | None = None
+    target_at: int | None = None
+    done_at: int | None = None
+    store_id: str | None = None
     cause: str = ""
 
     @property

@@ -18,7 +18,7 @@ from msgspec import Meta, Struct
 from msgspec.structs import astuple
 
 from processors import fields, strict
-from processors.care.sections import Care, CareRules, Idea, Staff
+from processors.care.sections import Care, CareRules, Employees, Idea, Promises, Staff
 from processors.days import Calendar
 from processors.lifetime import Model, Spend
 from processors.money import Rate, Rates
@@ -68,6 +68,8 @@ class Document(Struct, frozen=True):
     risk: Risk = Risk()
     loyalty: Loyalty = Loyalty()
     complaints: Complaints = Complaints()
+    promises: Promises = Promises()
+    employees: Employees = Employees()
     care_rules: CareRules = CareRules()
     care: tuple[Care, ...] = ()
     roster: tuple[Staff, ...] = ()
@@ -96,6 +98,8 @@ class Policy(Struct, frozen=True, kw_only=True):
     risk: Risk
     loyalty: Loyalty
     complaints: Complaints
+    promises: Promises
+    employees: Employees
     care_rules: CareRules
     care: tuple[Care, ...]
     roster: tuple[Staff, ...]

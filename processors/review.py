@@ -15,7 +15,8 @@ from msgspec.structs import replace
 
 from processors import loyalty, risk, tier, worth
 from processors.care import life
-from processors.care.due import Look
+from processors.care.look import Look
+from processors.charge import charged
 from processors.customer import FOREVER, Customer, Told
 from processors.fields import FIELDS
 from processors.history import History, within
@@ -57,11 +58,15 @@ def review(customer: Customer, now: int, around: Surroundings, policy: Policy) -
     due = FOREVER if until is None else calendar.begins_after(until, now)
     if verdict.deadline is not None and verdict.deadline < due:
         due = verdict.deadline
+    if policy.employees.span_days is not None:
+        told = _in_charge(told, history, now)
     cared = None
     if policy.care or told.care.open or told.care.waiting:
         cared = _care(customer, verdict, told, history, seen, now, policy)
         if cared.book is not told.care:
             told = replace(told, care=cared.book)
+        if cared.pooled and told.charge is not None:
+            told = replace(told, charge=replace(told.charge, pooled_at=now))
         due = min(due, cared.until)
     assert due > now, f"{customer.id}: reviewed at {now}, due again at {due}"
     reviewed = Customer(customer.id, history, told, now, due, around.context)
@@ -71,6 +76,11 @@ def review(customer: Customer, now: int, around: Surroundings, policy: Policy) -
     if cared is not None:
         return Review(reviewed, (*outputs, *cared.outputs), seen, cared.dropped)
     return Review(reviewed, outputs, seen)
+
+
+def _in_charge(told: Told, history: History, now: int) -> Told:
+    charge = charged(told.charge, history.profile, now)
+    return told if charge == told.charge else replace(told, charge=charge)
 
 
 def _care(

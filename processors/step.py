@@ -15,10 +15,12 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from processors.care.due import Look
-from processors.care.life import withdrawn
+from processors.care.life import kinds_of, withdrawn
+from processors.care.look import Look
+from processors.care.tally import tallies
+from processors.charge import is_staff
 from processors.customer import Customer, Told, apply, contact_cost, forgotten, newcomer
-from processors.events import Claim, Contact, Dated, Purchase, Referral, Standing, Withdrawal
+from processors.events import Claim, Complaint, Contact, Dated, Purchase, Referral, Standing, Withdrawal
 from processors.exits import count_exit
 from processors.figures import count
 from processors.history import History, content_of, id_hash
@@ -184,6 +186,9 @@ class Batch:
                 self._refer(event)
                 if event.referrer_id != event.customer_id:
                     self._withdraw(customer, folded.history, event.referrer_id)
+        elif type(event) is Complaint:
+            if event.reward:
+                self.counts["complaints_reward"] += event.reward
         elif type(event) is Contact:
             if event.direction == "OUT" and customer.told.level == LOST:
                 self.counts["win_back:attempts"] += 1
@@ -250,7 +255,7 @@ class Batch:
         customer = seen.customer
         before = self._now.get(customer.id) or self._before.get(customer.id)
         gone, left = None if before is None else before.told.exit, customer.told.exit
-        if left is not None and left != gone:
+        if left is not None and left != gone and not is_staff(customer.history):
             counted: Counter[str] = Counter()
             count_exit(counted, gone, left)
             self._happened += counted.items()
@@ -261,7 +266,7 @@ class Batch:
             self._outputs += [Telling(customer.id, output) for output in seen.outputs]
             for output in seen.outputs:
                 if type(output) is CareReminder:
-                    self._happened.append((f"care:{output.kind}:{output.status}", 1))
+                    self._happened += tallies(output, kinds_of(self._policy).get(output.kind))
         self._happened += [(f"care_dropped:{kind}:{reason}", 1) for kind, reason in seen.dropped]
 
     def erase(self, customer_id: str, clock: int | None) -> None:
@@ -288,7 +293,7 @@ class Batch:
         look = Look(customer.history, told, customer.now, self._policy, rose=False, moved=False)
         for output in withdrawn(customer.id, told.care, look):
             self._outputs.append(Telling(customer.id, output))
-            self.counts[f"care:{output.kind}:{output.status}"] += 1
+            self._happened += tallies(output, kinds_of(self._policy).get(output.kind))
 
     def settle(self, clock: int | None, due: tuple[str, ...] = ()) -> bool:
         """Advance the touched customers and the `due` ones to the clock. False: some need another slice."""

@@ -7,9 +7,10 @@ from typing import Final
 
 import msgspec
 
-from processors.care.due import Look
 from processors.care.life import said
+from processors.care.look import Look
 from processors.care.people import held_out
+from processors.charge import is_staff, owner_of
 from processors.customer import Customer
 from processors.fields import FIELDS, TYPES
 from processors.kin import network_value
@@ -65,6 +66,8 @@ def values(customer: Customer, policy: Policy, was: Values | None = None, risk: 
         *_outlook(customer, day, policy, risk),
         referrer_of(history, customer.id),
         _reminders(customer, policy) if told.care.open else "[]",
+        owner_of(history, told.charge),
+        1 if is_staff(history) else None,
     )
 
 
@@ -79,7 +82,7 @@ def _reminders(customer: Customer, policy: Policy) -> str:
 
 _SHOWN: Final = (
     "reminder_id", "kind", "status", "due_at", "expires_at", "priority", "channel", "employee_id", "have", "usual",
-    "what", "day",
+    "what", "day", "target_at", "store_id",
 )  # fmt: skip
 
 

@@ -100,6 +100,7 @@ RULES: dict[str, Rules] = {
         "severity": _FIVE,
         "satisfaction": _FIVE,
         "compensation": _AMOUNT,
+        "reward": _AMOUNT,
     },
     topics.CONTACTS: {
         **_COMMON,
@@ -108,6 +109,7 @@ RULES: dict[str, Rules] = {
         "referred_customer_id": _CUSTOMER_ID,
         "cost": _AMOUNT,
         "item": _NAME,
+        "due_at": _INSTANT,
         "reason": Rule("0 < n <= 64", "must be 1 to 64 bytes of UTF-8: a reason by which losses are counted"),
     },
     topics.CUSTOMERS: {

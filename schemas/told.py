@@ -9,11 +9,13 @@ import msgspec
 from msgspec.structs import asdict
 
 from processors.care.book import EMPTY, Book
+from processors.charge import Charge
 from processors.customer import Exit, Told
 
-_NAMES: Final = tuple(name for name in Told.__struct_fields__ if name not in ("exit", "care"))
+_NAMES: Final = tuple(name for name in Told.__struct_fields__ if name not in ("exit", "care", "charge"))
 _read_exit: Final = msgspec.json.Decoder(Exit).decode
 _read_care: Final = msgspec.json.Decoder(Book).decode
+_read_charge: Final = msgspec.json.Decoder(Charge).decode
 _write: Final = msgspec.json.Encoder().encode
 
 
@@ -22,14 +24,16 @@ def told_fields(told: Told) -> dict[str, Any]:
     return asdict(told) | {
         "exit": None if told.exit is None else _write(told.exit).decode(),
         "care": None if told.care == EMPTY else _write(told.care).decode(),
+        "charge": None if told.charge is None else _write(told.charge).decode(),
     }
 
 
 def told_of(fields: Mapping[str, Any]) -> Told:
-    """What a record on `told` says. Raises msgspec.ValidationError where `exit` or `care` is none of ours."""
-    gone, care = fields["exit"], fields["care"]
+    """What a record on `told` says. Raises msgspec.ValidationError where `exit`, `care` or `charge` is none of ours."""
+    gone, care, charge = fields["exit"], fields["care"], fields["charge"]
     return Told(
         **{name: fields[name] for name in _NAMES},
         exit=None if gone is None else _read_exit(gone),
         care=EMPTY if care is None else _read_care(care),
+        charge=None if charge is None else _read_charge(charge),
     )

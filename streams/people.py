@@ -1,8 +1,9 @@
 """Made-up people around a real till: who its customers might be, what they say, and who gets in touch with them.
 
 A till knows baskets, not birthdays. So that every rule can be tried on a real year, each customer of a data set gets a
-profile, and some complaints, inquiries, surveys, recommendations and contacts: by a seed, the same each time, each
-customer's own whatever the others are. Nothing here is fitted to anything; no figure of the docs comes from it.
+profile, and some complaints, inquiries, surveys, recommendations and contacts, and there are those who serve: by a
+seed, the same each time, each customer's own whatever the others are. Nothing here is fitted to anything; no figure of
+the docs comes from it.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ def with_people(feed: Dataset, seed: int) -> Dataset:
     made: list[Made] = []
     for name, (first, last) in spans.items():
         made += _person(name, first, last, feed.last_ms, Random(f"{seed}:{name}"))
+    made += _those_who_serve(feed.first_ms or 0, feed.last_ms, seed)
     made.sort(key=lambda one: (one[0], one[1], one[2]["customer_id"], one[2]["event_id"]))
     held = [Item(at, number, topic, record["customer_id"].encode(), codec.write(topic, record))
             for number, (at, topic, record) in enumerate(made, feed.count)]  # fmt: skip
@@ -70,6 +72,42 @@ def _person(name: str, first: int, last: int, end: int, rng: Random) -> Iterator
         yield from _complaint(f"complaint-{name}-{number}", name, rng.randint(first, last), end, rng)
     for number in range(_few(rng, 0.8)):
         yield from _contact(f"contact-{name}-{number}", name, rng.randint(first, end), rng)
+    if rng.random() < 0.06:
+        yield from _agreed(f"agreed-{name}", name, rng.randint(first, last), end, rng)
+
+
+def _those_who_serve(first: int, end: int, seed: int) -> Iterator[Made]:
+    """The staff as customers inside (E3): a jubilee in the year, now and then something to be recognised, a
+    complaint."""
+    for name in _STAFF:
+        rng = Random(f"{seed}:{name}")
+        joined = rng.randint(first, end) - rng.randint(1, 20) * 365 * DAY_MS
+        yield first - _BEFORE_MS, topics.CUSTOMERS, {
+            "event_id": f"profile-{name}", "customer_id": name, "occurred_at": first - _BEFORE_MS,
+            "joined_at": max(joined, 0), "staff": True, "time_zone": rng.choice(_ZONES),
+        }  # fmt: skip
+        if rng.random() < 0.5:
+            at = rng.randint(first, end)
+            yield at, topics.CONTACTS, {
+                "event_id": f"achievement-{name}", "customer_id": name, "occurred_at": at, "kind": "SERVICE",
+                "direction": "IN", "channel": "store", "item": "ACHIEVEMENT: every promise of a quarter kept",
+            }  # fmt: skip
+        if rng.random() < 0.3:
+            yield from _complaint(f"complaint-{name}", name, rng.randint(first, end), end, rng)
+
+
+def _agreed(name: str, customer: str, at: int, end: int, rng: Random) -> Iterator[Made]:
+    """A call back, a delivery or a benefit is agreed on; mostly it is done, and mostly in time."""
+    what, due = rng.choice(("CALL_BACK", "DELIVERY", "BENEFIT")), at + rng.randint(2, 96) * HOUR_MS
+    contact = {"customer_id": customer, "channel": "phone", "item": what, "employee_id": rng.choice(_STAFF)}
+    yield at, topics.CONTACTS, contact | {
+        "event_id": name, "occurred_at": at, "kind": "INQUIRY", "direction": "IN", "due_at": due,
+    }  # fmt: skip
+    done = at + int((due - at) * rng.uniform(0.3, 1.3))
+    if rng.random() < 0.9 and done <= end:
+        yield done, topics.CONTACTS, contact | {
+            "event_id": f"{name}-done", "occurred_at": done, "kind": "SERVICE", "direction": "OUT",
+        }  # fmt: skip
 
 
 def _few(rng: Random, chance: float) -> int:

@@ -15,7 +15,7 @@ class Reminder(Struct, frozen=True, array_like=True, gc=False):
     wanted_at: from when on; due_at: what it is for (the birthday, the end of a promise); expires_at: when it is
     pointless. told_at: when it went, `WAITING` if it has not yet. All ms. have, usual, what: numbers and name of
     its sentence. step: levels it was escalated by. employee: of the roster, idea: its name, day: of
-    `due_at`, the customer's; all three of when it went.
+    `due_at`, the customer's; all three of when it went. store: where it is about, else of the last purchase.
     """
 
     kind: str
@@ -32,6 +32,7 @@ class Reminder(Struct, frozen=True, array_like=True, gc=False):
     employee: str | None = None
     idea: str = ""
     day: str = ""
+    store: str | None = None
 
     @property
     def key(self) -> tuple[str, str]:

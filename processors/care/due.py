@@ -8,131 +8,52 @@ calendar alone, never on numbers that drift: so a cause is there at every review
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from math import ceil
 from typing import Final
 
 from msgspec.structs import replace
 
+from processors.care import promises
 from processors.care.book import Reminder
-from processors.care.sections import EVENTS, PROMISES, Care
-from processors.customer import Told
-from processors.days import DAY_MS, Calendar, calendar_of
-from processors.events import Profile
-from processors.history import WINDOW_DAYS, ComplaintState, History, Touch, days_since, first_tries
+from processors.care.look import Look, Shape, afresh, after, is_over, lasting_days, reminder
+from processors.care.sections import EVENTS, Care
+from processors.days import DAY_MS, Calendar
+from processors.history import Touch, days_since, first_tries
 from processors.policy import Policy
-from processors.sections import Tier
 from processors.tier import most_missed
 from processors.value import rhythm
 
-HOUR_MS: Final = 3_600_000
-_EXPIRES_DAYS: Final = 30
-_PROMISE_EXPIRES_DAYS: Final = 365
 LOW_SCORE: Final = 6
 """A survey's answer up to which somebody is not content; `PRAISE`: from which they are full of praise (as in NPS)."""
 PRAISE: Final = 9
 
-
-Shape = Callable[[Care, "Look"], Iterator[Reminder]]
-"""Of a kind what is or will be due."""
-
-_PLANS: Final[dict[tuple[str, str], tuple[tuple[Care, Shape], ...]]] = {}
-"""By policy and tier."""
-
-
-class Look:
-    """What the shapes look at, for one review. facts: within the window; told: what holds from this review on; rose:
-    the tier was raised in it; moved: a new policy changed the tier in it."""
-
-    def __init__(self, facts: History, told: Told, now: int, policy: Policy, *, rose: bool, moved: bool) -> None:
-        self.facts, self.told, self.now, self.policy = facts, told, now, policy
-        self.rose, self.moved = rose, moved
-
-    @property
-    def profile(self) -> Profile | None:
-        return self.facts.profile
-
-    @cached_property
-    def local(self) -> Calendar:
-        """The customer's clocks; the programme's where they named none."""
-        profile = self.facts.profile
-        named = None if profile is None else profile.time_zone
-        return self.policy.calendar if named is None else calendar_of(named)
-
-    @cached_property
-    def tier(self) -> Tier:
-        return self.policy.tiers[self.policy.tier_rank(self.told.tier) or 0]
-
-    @cached_property
-    def day(self) -> int:
-        """The customer's day."""
-        return self.local.day_of(self.now)
-
-    @cached_property
-    def years(self) -> tuple[int, int, int]:
-        """The customer's last year, this one and the next: what comes each year lies in one of them."""
-        year = self.local.year_of(self.day)
-        return year - 1, year, year + 1
+_PLANS: Final[dict[tuple[str, str, bool], tuple[tuple[Care, Shape], ...]]] = {}
+"""By policy, tier, and whether it is one of the staff."""
 
 
 def candidates(look: Look) -> Iterator[Reminder]:
     """What is or will be due: all with `expires_at` after now, in no order; `wanted_at` may lie ahead."""
     now, erased = look.now, look.facts.not_before >= 0
-    for care, shape in _shapes(look.policy, look.told.tier):
+    for care, shape in _shapes(look.policy, look.told.tier, look.staff):
         for found in shape(care, look):
             if found.expires_at > now:
-                yield replace(found, cause=_afresh(found.cause, look)) if erased else found
+                yield replace(found, cause=afresh(found.cause, look)) if erased else found
 
 
-def _shapes(policy: Policy, tier: str) -> tuple[tuple[Care, Shape], ...]:
+def _shapes(policy: Policy, tier: str, staff: bool) -> tuple[tuple[Care, Shape], ...]:
     """The kinds of care that there are for a tier, with what says when they are due; looked up once a policy."""
-    found = _PLANS.get((policy.key, tier))
+    found = _PLANS.get((policy.key, tier, staff))
     if found is None:
-        kinds = (care for care in policy.care if care.tiers is None or tier in care.tiers)
-        found = _PLANS[policy.key, tier] = tuple((care, _shape(care)) for care in kinds)
+        kinds = (care for care in policy.care if care.reaches(staff) and (care.tiers is None or tier in care.tiers))
+        found = _PLANS[policy.key, tier, staff] = tuple((care, _shape(care)) for care in kinds)
     return found
 
 
 def _shape(care: Care) -> Shape:
     if care.shape == "event":
         return _EVENTS[care.on or ""]
-    return _PROMISES[promised(care)] if care.shape == "promise" else _SHAPES[care.shape]
-
-
-def _afresh(cause: str, look: Look) -> str:
-    """Who comes back after an erase starts afresh, with the same birthday but other reminders (D4)."""
-    erased = look.facts.not_before
-    return cause if erased < 0 else f"{cause}@{erased}"
-
-
-def _reminder(
-    care: Care,
-    cause: object,
-    wanted: int,
-    due: int,
-    expires: int,
-    have: float = 0.0,
-    usual: float = 0.0,
-    what: str = "",
-) -> Reminder:
-    return Reminder(care.kind, str(cause), wanted, due, expires, have, usual, what)
-
-
-def _since(
-    care: Care, look: Look, cause: object, at: int, have: float = 0.0, usual: float = 0.0, what: str = ""
-) -> Reminder:
-    """Of something that happened at `at`: wanted `after_days` later, at the same local time."""
-    due = look.local.plus_days(at, care.after_days)
-    return _reminder(care, cause, due, due, due + _lasts(care) * DAY_MS, have, usual, what)
-
-
-def _over(care: Care, look: Look, at: int) -> bool:
-    """Whether what happened at `at` is over for sure, clocks that change apart: so most of it costs nothing more."""
-    return look.now - at > (care.after_days + _lasts(care) + 1) * DAY_MS
-
-
-def _lasts(care: Care) -> int:
-    return care.expires_days or _EXPIRES_DAYS
+    return promises.SHAPES[promises.promised(care)] if care.shape == "promise" else _SHAPES[care.shape]
 
 
 # ---- calendar, festival: a day in the customer's own calendar
@@ -182,7 +103,7 @@ def _festival(care: Care, look: Look) -> Iterator[Reminder]:
 
 
 def _on_day(care: Care, look: Look, name: str, day: int, years: int = 0) -> Reminder:
-    lead, lasts = care.lead_days, _lasts(care)
+    lead, lasts = care.lead_days, lasting_days(care)
     return _dated(care.kind, name, day + care.after_days, lead, lasts, years, look.local)
 
 
@@ -200,19 +121,32 @@ def _dated(kind: str, name: str, day: int, lead: int, lasts: int, years: int, lo
 def _silence(care: Care, look: Look) -> Iterator[Reminder]:
     """No touch by us for the tier's `care_every_days`, or for `after_days` where the kind says so. As long as it
     lasts, one reminder follows the other: nobody is ever left without (C5)."""
-    if care.on == "key_account" and not (look.profile is not None and look.profile.key_account):
-        return
-    span = care.after_days or look.tier.care_every_days
-    facts = look.facts
-    since = facts.first_at if facts.last_touch_at is None else facts.last_touch_at
-    if span is None or since is None:
-        return
+    if care.on == "owner":
+        yield from _owner(care, look)
+    elif care.on != "key_account" or (look.profile is not None and look.profile.key_account):
+        span = care.after_days or look.tier.care_every_days
+        since = look.facts.first_at if look.facts.last_touch_at is None else look.facts.last_touch_at
+        if span is not None and since is not None:
+            yield from _silent(care, look, since, span, lasting_days(care))
+
+
+def _owner(care: Care, look: Look) -> Iterator[Reminder]:
+    """Who is in charge has not been in touch for nearly the policy's span: the warning before the customer goes back to
+    the pool (E3)."""
+    charge, span = look.told.charge, look.policy.employees.span_days
+    if span is not None and charge is not None and charge.pooled_at is None:
+        own = (touch.at for touch in look.facts.touches if look.by_owner(touch))
+        yield from _silent(care, look, max(own, default=charge.since), span, care.lead_days or lasting_days(care))
+
+
+def _silent(care: Care, look: Look, since: int, span: int, days: int) -> Iterator[Reminder]:
+    """The reminder of a silence since `since` that is to last `span` days at most, each `days` long."""
     due = look.local.plus_days(since, span)
-    wanted, lasts = due - care.lead_days * DAY_MS, _lasts(care) * DAY_MS
+    wanted, lasts = due - care.lead_days * DAY_MS, days * DAY_MS
     begun = wanted if look.now < wanted else wanted + (look.now - wanted) // lasts * lasts
     for at in (begun, begun + lasts):  # this one, and the one that follows where it ends early
         silent = float((at - since) // DAY_MS)
-        yield _reminder(care, at, at, max(at, due), at + lasts, silent, float(span))
+        yield reminder(care, at, at, max(at, due), at + lasts, silent, float(span))
 
 
 def _rhythm(care: Care, look: Look) -> Iterator[Reminder]:
@@ -223,7 +157,7 @@ def _rhythm(care: Care, look: Look) -> Iterator[Reminder]:
     calendar = look.policy.calendar  # purchase days are the programme's
     due = calendar.midnight(who.last + ceil(who.gap) + care.after_days)
     wanted = due - care.lead_days * DAY_MS
-    yield _reminder(care, who.last, wanted, due, due + _lasts(care) * DAY_MS, who.gap, who.gap)
+    yield reminder(care, who.last, wanted, due, due + lasting_days(care) * DAY_MS, who.gap, who.gap)
 
 
 # ---- level: of risk
@@ -231,8 +165,8 @@ def _rhythm(care: Care, look: Look) -> Iterator[Reminder]:
 
 def _level(care: Care, look: Look) -> Iterator[Reminder]:
     told = look.told
-    if told.level == care.level and told.level_since is not None and not _over(care, look, told.level_since):
-        yield _since(care, look, told.level_since, told.level_since)
+    if told.level == care.level and told.level_since is not None and not is_over(care, look, told.level_since):
+        yield after(care, look, told.level_since, told.level_since)
 
 
 # ---- event: something happened
@@ -240,17 +174,17 @@ def _level(care: Care, look: Look) -> Iterator[Reminder]:
 
 def _first_purchase(care: Care, look: Look) -> Iterator[Reminder]:
     at = look.facts.first_purchase_at
-    if at is not None and not _over(care, look, at):
-        yield _since(care, look, "first", at)
+    if at is not None and not is_over(care, look, at):
+        yield after(care, look, "first", at)
 
 
 def _purchase(care: Care, look: Look) -> Iterator[Reminder]:
     """A day on which they bought, for `min_amount` or more in all."""
     calendar = look.policy.calendar
-    for one in days_since(look.facts, calendar.day_of(look.now) - care.after_days - _lasts(care) - 2):
+    for one in days_since(look.facts, calendar.day_of(look.now) - care.after_days - lasting_days(care) - 2):
         if one.sales and one.value >= (care.min_amount or 0):
             begins = calendar.midnight(one.day)
-            yield _since(care, look, one.day, max(begins, look.facts.first_purchase_at or 0), have=one.value / 100)
+            yield after(care, look, one.day, max(begins, look.facts.first_purchase_at or 0), have=one.value / 100)
 
 
 def _new_category(care: Care, look: Look) -> Iterator[Reminder]:
@@ -258,14 +192,14 @@ def _new_category(care: Care, look: Look) -> Iterator[Reminder]:
     first, *later = sorted(set(first_tries(look.facts))) or [0]
     for day in later:
         if day > first:
-            yield _since(care, look, day, look.policy.calendar.midnight(day))
+            yield after(care, look, day, look.policy.calendar.midnight(day))
 
 
 def _bought(care: Care, look: Look) -> Iterator[Reminder]:
     """They bought of a category in the last 365 days: to call back what was faulty."""
     day = look.facts.categories.get(care.category or "")
     if day is not None:
-        yield _since(care, look, day, look.policy.calendar.midnight(day), what=care.category or "")
+        yield after(care, look, day, look.policy.calendar.midnight(day), what=care.category or "")
 
 
 def _tier_falling(care: Care, look: Look) -> Iterator[Reminder]:
@@ -277,7 +211,7 @@ def _tier_falling(care: Care, look: Look) -> Iterator[Reminder]:
     day = look.policy.calendar.day_of(look.now)
     code, have, need = most_missed(look.facts, told, day, look.policy)
     wanted = max(since, due - care.lead_days * DAY_MS)
-    yield _reminder(care, since, wanted, due, due, have, need, f"{told.tier}:{code}")
+    yield reminder(care, since, wanted, due, due, have, need, f"{told.tier}:{code}")
 
 
 def _tier_up(care: Care, look: Look) -> Iterator[Reminder]:
@@ -291,27 +225,35 @@ def _policy_change(care: Care, look: Look) -> Iterator[Reminder]:
 def _at_review(care: Care, look: Look, now: bool) -> Iterator[Reminder]:
     """What a review itself found: true from it on, as long as the tier stays what it then became."""
     since = look.told.tier_since
-    if since is None or _over(care, look, since):
+    if since is None or is_over(care, look, since):
         return
     book = look.told.care
-    known = any(one.key == (care.kind, _afresh(str(since), look)) for one in (*book.open, *book.waiting))
+    known = any(one.key == (care.kind, afresh(str(since), look)) for one in (*book.open, *book.waiting))
     if now or known:
-        yield _since(care, look, since, since, what=look.told.tier)
+        yield after(care, look, since, since, what=look.told.tier)
 
 
 def _touches(wanted: Callable[[Touch], bool]) -> Shape:
     def shape(care: Care, look: Look) -> Iterator[Reminder]:
         for touch in look.facts.touches:
-            if touch.direction == "IN" and wanted(touch) and not _over(care, look, touch.at):
-                yield _since(care, look, touch.at, touch.at, have=float(touch.score or 0), what=touch.item or "")
+            if touch.direction == "IN" and wanted(touch) and not is_over(care, look, touch.at):
+                yield after(care, look, touch.at, touch.at, have=float(touch.score or 0), what=touch.item or "")
 
     return shape
 
 
 def _referral(care: Care, look: Look) -> Iterator[Reminder]:
     for name, at in look.facts.referred.items():
-        if not _over(care, look, at):
-            yield _since(care, look, name, at, what=name)
+        if not is_over(care, look, at):
+            yield after(care, look, name, at, what=name)
+
+
+def _achievement(care: Care, look: Look) -> Iterator[Reminder]:
+    """Something that deserves recognition, noted as a contact whose `item` is ACHIEVEMENT, or `ACHIEVEMENT: what`."""
+    for touch in look.facts.touches:
+        name, _, what = (touch.item or "").partition(":")
+        if name == "ACHIEVEMENT" and not is_over(care, look, touch.at):
+            yield after(care, look, touch.at, touch.at, what=what.strip())
 
 
 _EVENTS: Final[dict[str, Shape]] = {
@@ -330,96 +272,9 @@ _EVENTS: Final[dict[str, Shape]] = {
     "suggestion": _touches(lambda one: one.item == "SUGGESTION"),
     "visit": _touches(lambda one: one.kind == "VISIT"),
     "service": _touches(lambda one: one.kind == "SERVICE"),
+    "achievement": _achievement,
 }
 assert set(_EVENTS) == set(EVENTS)
-
-
-# ---- promise: what we owe an answer by a time
-
-
-def promised(care: Care) -> str:
-    """What a promise is about: `on`, else what the shipped kinds are about."""
-    return care.on or _BY_KIND.get(care.kind, "complaint")
-
-
-_BY_KIND: Final = {"COMPLAINT_FOLLOW_UP": "follow_up", "ANSWER_INQUIRY": "inquiry"}
-
-
-def _complaint(care: Care, look: Look) -> Iterator[Reminder]:
-    """A reply to a complaint that is not settled, from the moment it was opened, or opened again (K1)."""
-    for one in look.facts.complaints:
-        if one.status != "RESOLVED":
-            opened = opened_at(one)
-            hours = reply_hours(one, look)
-            due = opened + hours * HOUR_MS
-            latest = opened + look.policy.complaints.reply_hours[0] * HOUR_MS  # not due: that may drift with who is who
-            expires = latest + (care.expires_days or _PROMISE_EXPIRES_DAYS) * DAY_MS
-            cause, grave = f"{one.complaint_id}:{opened}", float(severity_of(one, look))
-            yield _reminder(care, cause, opened, due, expires, grave, float(hours), one.about)
-
-
-def _follow_up(care: Care, look: Look) -> Iterator[Reminder]:
-    """Whether it is well, some days after a complaint was settled (K2)."""
-    for one in look.facts.complaints:
-        if one.status == "RESOLVED":
-            days = care.after_days or look.policy.complaints.follow_up_days
-            since = look.local.plus_days(one.at, days)
-            hours = care.reply_hours or look.policy.complaints.reply_hours[0]
-            cause = f"{one.complaint_id}:{one.at}"
-            yield _owed(care, cause, since, since + hours * HOUR_MS, days, hours, one.about)
-
-
-def _inquiry(care: Care, look: Look) -> Iterator[Reminder]:
-    """An answer to an inquiry, within the hours that a complaint of severity 1 has, or those of the kind (K0)."""
-    hours = care.reply_hours or look.policy.complaints.reply_hours[0]
-    for touch in look.facts.touches:
-        if touch.kind == "INQUIRY" and touch.direction == "IN":
-            yield _owed(care, touch.at, touch.at, touch.at + hours * HOUR_MS, 0, hours, touch.item or "")
-
-
-def _owed(care: Care, cause: object, since: int, due: int, have: int, hours: int, what: str) -> Reminder:
-    expires = due + (care.expires_days or _PROMISE_EXPIRES_DAYS) * DAY_MS
-    return _reminder(care, cause, since, due, expires, float(have), float(hours), what)
-
-
-_PROMISES: Final[dict[str, Shape]] = {
-    "complaint": _complaint,
-    "follow_up": _follow_up,
-    "inquiry": _inquiry,
-}
-assert set(_PROMISES) == set(PROMISES)
-
-
-def opened_at(one: ComplaintState) -> int:
-    """When a complaint was last opened (ms); of one whose opening never came, its latest record."""
-    return one.at if one.opened_at < 0 else one.opened_at
-
-
-def severity_of(one: ComplaintState, look: Look) -> int:
-    """The severity that counts: one more for each time it was opened again (K2), and for another about the same thing
-    within `repeat_days` before it (K3); at most 5."""
-    span = look.policy.complaints.repeat_days * DAY_MS
-    mine = opened_at(one)
-    again = any(
-        other.complaint_id != one.complaint_id and other.about == one.about and 0 <= mine - opened_at(other) <= span
-        for other in look.facts.complaints
-    )
-    return min(5, one.severity + one.reopened + again)
-
-
-def reply_hours(one: ComplaintState, look: Look) -> int:
-    """Within how many hours a reply is due: by severity, half of it for who has brought others or recommends us, for
-    more people hear of it (K1); at least one."""
-    hours = look.policy.complaints.reply_hours[severity_of(one, look) - 1]
-    return max(1, hours // 2) if reaches_far(look) else hours
-
-
-def reaches_far(look: Look) -> bool:
-    """Whether others listen to the customer: they have brought somebody, or recommended us, in the last 365 days."""
-    since, day_of = look.policy.calendar.day_of(look.now) - WINDOW_DAYS, look.policy.calendar.day_of
-    return any(day_of(at) > since for at in look.facts.referred.values()) or any(
-        touch.kind == "RECOMMENDATION" and touch.direction == "IN" for touch in look.facts.touches
-    )
 
 
 _SHAPES: Final[dict[str, Shape]] = {

@@ -15,12 +15,13 @@ from msgspec.structs import replace
 
 from processors.care import ideas, slots
 from processors.care.book import Book, Closed, Reminder, reminder_id
-from processors.care.due import HOUR_MS, Look, candidates, promised
+from processors.care.due import candidates
+from processors.care.look import HOUR_MS, Look
 from processors.care.people import assigned, held_out
+from processors.care.promises import inner_target, kept_at, promised
 from processors.care.sections import Care
 from processors.customer import FOREVER
 from processors.days import DAY_MS
-from processors.history import Touch
 from processors.outputs import CareReminder
 from processors.policy import Policy
 from processors.predicate import holds
@@ -32,12 +33,14 @@ UNPROFITABLE, SMALL, WHEN = "unprofitable", "small_stake", "when"
 
 class Cared(NamedTuple):
     """book: from now on. outputs: what is told. dropped: (kind, reason) of causes that never went. until: the next
-    instant at which, by time alone, anything of it changes; FOREVER: none."""
+    instant at which, by time alone, anything of it changes; FOREVER: none. pooled: who is in charge was warned, and did
+    not get in touch (E3)."""
 
     book: Book
     outputs: tuple[CareReminder, ...]
     dropped: tuple[tuple[str, str], ...]
     until: int
+    pooled: bool = False
 
 
 def care_of(customer_id: str, look: Look, field: Callable[[str], Any]) -> Cared:
@@ -73,18 +76,24 @@ class _Step:
         self.heard = self.book.heard
         self.outputs: list[CareReminder] = []
         self.dropped: list[tuple[str, str]] = []
-        self.true: dict[tuple[str, str], Reminder] = {}
-        now, until = look.now, FOREVER
-        for one in candidates(look):
+        self.until = FOREVER
+        self.pooled = False
+        self.true, self.next = self._candidates()
+
+    def _candidates(self) -> tuple[dict[tuple[str, str], Reminder], int]:
+        """What is true now by its key, and when more will be by time alone."""
+        now, until = self.now, FOREVER
+        true: dict[tuple[str, str], Reminder] = {}
+        for one in candidates(self.look):
             if one.wanted_at <= now:
-                self.true[one.key] = one
+                true[one.key] = one
             elif one.wanted_at < until:
                 until = one.wanted_at
-        self.until = until
+        return true, until
 
     def done(self) -> Cared:
         if not self.true and not self.book.open and not self.book.waiting:
-            return Cared(self.book, (), (), self.until)
+            return Cared(self.book, (), (), self.next)
         closed = {(one.kind, one.cause): one.until for one in self.book.closed if one.until > self.now}
         opened = []
         for one in self.book.open:
@@ -93,6 +102,9 @@ class _Step:
                 closed[one.key] = _forgotten_at(one)
             else:
                 opened.append(kept)
+        if self.pooled:  # in this very review: nobody is warned of whom they have lost
+            self.look = self.look.pooled()
+            self.true, self.next = self._candidates()
         waiting = [kept for one in self.book.waiting if (kept := self._waits(one, closed)) is not None]
         held = {one.key for one in (*opened, *waiting)}
         for key, one in self.true.items():
@@ -106,7 +118,8 @@ class _Step:
         sent = self.book.sent
         if waiting:
             waiting, sent = self._send(waiting, opened, closed)
-        return Cared(self._book(opened, waiting, closed, sent), tuple(self.outputs), tuple(self.dropped), self.until)
+        book = self._book(opened, waiting, closed, sent)
+        return Cared(book, tuple(self.outputs), tuple(self.dropped), min(self.until, self.next), self.pooled)
 
     def _book(
         self, opened: list[Reminder], waiting: list[Reminder], closed: dict[tuple[str, str], int], sent: tuple[int, ...]
@@ -127,9 +140,10 @@ class _Step:
 
     def _lives(self, one: Reminder) -> Reminder | None:
         """An open reminder after this review; None: it has ended, and that is told."""
-        status = self._ended(one)
+        status, done_at = self._ended(one)
         if status:
-            self._tell(one, status)
+            self._tell(one, status, done_at)
+            self.pooled |= status == EXPIRED and one.kind in self.kinds and self.kinds[one.kind].on == "owner"
             return None
         step = self._escalated(one)
         if step > one.step:
@@ -139,45 +153,48 @@ class _Step:
         self._again(one.expires_at)
         return one
 
-    def _ended(self, one: Reminder) -> str:
-        """How an open reminder has ended, "": it has not."""
-        if self._fulfilled(one):
-            return FULFILLED
+    def _ended(self, one: Reminder) -> tuple[str, int | None]:
+        """How an open reminder has ended, "": it has not; and when it was done, if it was."""
+        done_at = self._fulfilled(one)
+        if done_at is not None:
+            return FULFILLED, done_at
         care = self.kinds.get(one.kind)
         mine = reminder_id(self.customer_id, one.kind, one.cause)
         if any(touch.kind == "DECLINED" and touch.reminder_id == mine for touch in self.look.facts.touches):
-            return WITHDRAWN
+            return WITHDRAWN, None
         if self.now >= one.expires_at:
-            return EXPIRED
+            return EXPIRED, None
         if care is None or one.key not in self.true or not self._allowed(care, one.channel):
-            return WITHDRAWN
-        return ""
+            return WITHDRAWN, None
+        return "", None
 
-    def _fulfilled(self, one: Reminder) -> bool:
-        """By a contact of ours that names it, or any CARE contact of ours within its time; a reply to a complaint by
-        its settlement, and silence by whatever contact ended it."""
+    def _fulfilled(self, one: Reminder) -> int | None:
+        """When it was done (ms): by a contact of ours that names it, or any CARE contact of ours within its time; a
+        reply to a complaint by its settlement, and silence by whatever contact ended it. None: it was not."""
         mine = reminder_id(self.customer_id, one.kind, one.cause)
-        for touch in self.look.facts.touches:
-            if touch.direction == "OUT" and touch.kind == "CARE" and _serves(touch, one, mine):
-                return True
         care = self.kinds.get(one.kind)
+        promise = promised(care) if care is not None and care.shape == "promise" else ""
+        mend = self.look.by_owner if care is not None and care.on == "owner" else None
+        for touch in self.look.facts.touches:  # by time
+            if kept_at(one, promise, touch, mine) and (mend is None or mend(touch)):
+                return touch.at
         if care is None or one.key in self.true:
-            return False
+            return None
         if care.shape == "silence":
             last = self.look.facts.last_touch_at
-            return last is not None and one.told_at <= last < one.expires_at
-        if care.shape == "promise" and promised(care) == "complaint":
+            return last if last is not None and one.told_at <= last < one.expires_at else None
+        if promise == "complaint":
             name = one.cause.rpartition(":")[0]
-            return any(
-                state.complaint_id == name and state.status == "RESOLVED" and state.at < one.expires_at
-                for state in self.look.facts.complaints
-            )
-        return False
+            for state in self.look.facts.complaints:
+                if state.complaint_id == name and state.status == "RESOLVED" and state.at < one.expires_at:
+                    return state.at
+        return None
 
     def _escalated(self, one: Reminder) -> int:
         """How many levels up a reminder has gone by now; when it goes further is noted."""
         care = self.kinds[one.kind]
         if care.shape == "promise":
+            self._again(one.due_at)
             levels = max(len(self.look.policy.complaints.escalate_to) - 1, 0)
             return self._climbed(one.due_at, max(int(one.usual), 1) * HOUR_MS, levels)
         if care.escalate_days is None or self.look.tier.care_every_days is None:
@@ -260,10 +277,10 @@ class _Step:
     def _addressed(self, one: Reminder) -> Reminder:
         """A reminder that goes now, with who is to do it (C7) and what to say (C6)."""
         look = self.look
-        own = None if look.profile is None else look.profile.employee_id
-        one = replace(one, day=look.local.iso_day(look.local.day_of(one.due_at)))
-        if own is None and look.policy.roster:
-            one = replace(one, employee=assigned(self.customer_id, one.kind, look.facts.last_store, look.policy.roster))
+        store = one.store or look.facts.last_store
+        one = replace(one, day=look.local.iso_day(look.local.day_of(one.due_at)), store=store)
+        if look.owner is None and look.policy.roster:
+            one = replace(one, employee=assigned(self.customer_id, one.kind, store, look.policy.roster))
         idea = ideas.fresh(one.kind, look.told.tier, look.facts, self.heard, look.policy) if look.policy.ideas else None
         if idea is None:
             return one
@@ -284,8 +301,8 @@ class _Step:
 
     # -- what is said
 
-    def _tell(self, one: Reminder, status: str) -> None:
-        self.outputs.append(said(self.customer_id, one, status, self.look))
+    def _tell(self, one: Reminder, status: str, done_at: int | None = None) -> None:
+        self.outputs.append(said(self.customer_id, one, status, self.look, done_at))
 
 
 def _forgotten_at(one: Reminder) -> int:
@@ -293,14 +310,8 @@ def _forgotten_at(one: Reminder) -> int:
     return one.expires_at + 2 * DAY_MS
 
 
-def _serves(touch: Touch, one: Reminder, mine: str) -> bool:
-    if touch.reminder_id is not None:
-        return touch.reminder_id == mine
-    return one.told_at <= touch.at < one.expires_at
-
-
-def said(customer_id: str, one: Reminder, status: str, look: Look) -> CareReminder:
-    """What is told of a reminder."""
+def said(customer_id: str, one: Reminder, status: str, look: Look, done_at: int | None = None) -> CareReminder:
+    """What is told of a reminder; done_at: ms, of one that is FULFILLED."""
     care = kinds_of(look.policy).get(one.kind)
     return CareReminder(
         customer_id=customer_id,
@@ -324,6 +335,9 @@ def said(customer_id: str, one: Reminder, status: str, look: Look) -> CareRemind
         idea=one.idea,
         category=ideas.last_category(look.facts) if one.idea else "",
         language=None if look.profile is None else look.profile.language,
+        target_at=inner_target(one, look) if care is not None and care.shape == "promise" else None,
+        done_at=done_at,
+        store_id=one.store,
     )
 
 
@@ -333,7 +347,7 @@ PRIORITY_LAST: Final = 5
 def in_charge(one: Reminder, care: Care | None, look: Look) -> str | None:
     """Who is to do it (C7, K1): who is in charge of the customer, else whom the roster gave it to, else of a promise
     the first of the ladder; once escalated, the ladder's next."""
-    own = None if look.profile is None else look.profile.employee_id
+    own = look.owner
     ladder = look.policy.complaints.escalate_to
     if one.step and ladder:
         return ladder[min(one.step, len(ladder) - 1)]

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from processors.money import Rate
-from processors.sections import Amount, Count, Days, Name, SomeDays, Words
+from processors.sections import Amount, Count, Days, Name, Share, SomeDays, Words
 from processors.strict import Contradiction, unknown
 
 _QUIET = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
@@ -39,11 +39,11 @@ class CareRules(Struct, frozen=True):
 
 EVENTS = (
     "first_purchase", "purchase", "new_category", "bought", "tier_up", "tier_falling", "policy_change", "referral",
-    "low_score", "praise", "suggestion", "visit", "service",
+    "low_score", "praise", "suggestion", "visit", "service", "achievement",
 )  # fmt: skip
 """What `on` of a kind of care may name whose shape is "event"."""
 
-PROMISES = ("complaint", "follow_up", "inquiry")
+PROMISES = ("complaint", "follow_up", "inquiry", "agreed")
 """What `on` of a promise may name."""
 
 
@@ -53,7 +53,7 @@ class Care(Struct, frozen=True):
 
     `lead_days`: so long before; `after_days`: so long after what it is about. `category`: bought. `once`: on the date
     itself, not each year. `reply_hours`: of a promise. `tiers`: None for all. `free`: costs no money. `held_out`: the
-    control group is left out of it.
+    control group is left out of it. `whom`: customers, staff, or all; promises are made to all.
     """
 
     kind: Annotated[str, Meta(pattern=r"\A[A-Z][A-Z0-9_]{0,63}\Z", description="a name in capitals")]
@@ -75,13 +75,19 @@ class Care(Struct, frozen=True):
     tiers: tuple[str, ...] | None = None
     free: bool = False
     held_out: bool = True
+    whom: Literal["customers", "staff", "all"] | None = None
+
+    def reaches(self, staff: bool) -> bool:
+        """Whether there is such care for one of the staff, or for a customer. A promise is one to anybody (E3)."""
+        whom = self.whom or ("all" if self.shape == "promise" else "customers")
+        return whom == "all" or (whom == "staff") == staff
 
     def contradictions(self) -> Iterator[Contradiction]:
         if self.level is not None and self.shape != "level":
             yield ("level",), f'is for shape "level" only; this shape is "{self.shape}"'
         if self.level is None and self.shape == "level":
             yield ("level",), "is missing: must be one of WATCH, AT_RISK, LOST"
-        known = {"event": EVENTS, "promise": PROMISES, "silence": ("key_account",)}.get(self.shape)
+        known = {"event": EVENTS, "promise": PROMISES, "silence": ("key_account", "owner")}.get(self.shape)
         if self.shape == "event" and self.on is None:
             yield ("on",), f"is missing: must be one of {', '.join(EVENTS)}"
         elif known is not None and self.on is not None and self.on not in known:
@@ -100,6 +106,20 @@ class Care(Struct, frozen=True):
                     "or it would expire before anybody hears of it"
                 ),
             )
+
+
+class Promises(Struct, frozen=True):
+    """`inner_share`: of a promise's time the part within which it is aimed to be kept (K0)."""
+
+    inner_share: Share = Rate(1, 2)
+
+
+class Employees(Struct, frozen=True):
+    """Those in charge of customers. `span_days`: without a touch by them for so long, a customer goes back to the pool
+    (E3); None: never. `least_cases`: customers in charge from which on somebody is ranked (E1)."""
+
+    span_days: SomeDays | None = None
+    least_cases: Count = 20
 
 
 class Staff(Struct, frozen=True):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from processors.care.due import Look, candidates
+from processors.care.due import candidates
 from processors.care.life import held_back
+from processors.care.look import Look
 from processors.care.people import held_out
 from processors.customer import Customer
 from processors.policy import Policy

@@ -1,0 +1,72 @@
+"""K4: complaints as figures: open, overdue, resolved and in what time, recovered; by what they are about, by store,
+severity and who is in charge of the customer."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Final
+
+from processors.care.promises import opened_at
+from processors.care.tally import hours_class
+from processors.charge import owner_of
+from processors.customer import Customer
+from processors.policy import Policy
+
+RECOVERED: Final = 4
+"""Satisfaction with the remedy, of 5, from which on a complainant is won back."""
+
+
+def count_complaints(counts: Counter[str], before: Customer | None, after: Customer | None, policy: Policy) -> None:
+    """Adds what changed between `before` and `after` (None: not there) to `counts` (K4).
+
+    By `about`, `store`, `severity` and `employee`, as in `complaints_open:about:DELIVERY`: complaints_open,
+    complaints_resolved, complaints_rated, their complaints_satisfaction (sum of 1 to 5), complaints_recovered, and of
+    the resolved the class of hours it took, `resolve_le_24`. overdue: promises open past their due, by `kind`, `store`
+    and `employee`.
+    """
+    now, was = _figures(after, policy), _figures(before, policy)
+    if now != was:
+        for name in now.keys() | was.keys():
+            counts[name] += now.get(name, 0) - was.get(name, 0)
+
+
+_NONE: Final[Counter[str]] = Counter()
+
+
+def _figures(customer: Customer | None, policy: Policy) -> Counter[str]:
+    if customer is None or not (customer.history.complaints or customer.told.care.open):
+        return _NONE
+    found = Counter[str]()
+    owner = owner_of(customer.history, customer.told.charge)
+    for one in customer.history.complaints:
+        sorts = {"about": one.about, "store": one.store_id, "severity": str(one.severity), "employee": owner}
+        numbers = {"complaints_open": 1}
+        if one.status == "RESOLVED":
+            numbers = {"complaints_resolved": 1, f"resolve_le_{hours_class(max(one.at - opened_at(one), 0))}": 1}
+        if one.satisfaction is not None:
+            numbers |= {"complaints_rated": 1, "complaints_satisfaction": one.satisfaction}
+            numbers["complaints_recovered"] = int(one.satisfaction >= RECOVERED)
+        _add(found, numbers, sorts)
+    shapes = _promises(policy)
+    for due in customer.told.care.open:
+        if due.kind in shapes and due.due_at <= customer.now:
+            _add(found, {"overdue": 1}, {"kind": due.kind, "store": due.store, "employee": due.employee or owner})
+    return found
+
+
+def _add(found: Counter[str], numbers: dict[str, int], sorts: dict[str, str | None]) -> None:
+    for sort, name in sorts.items():
+        if name is not None:
+            for what, number in numbers.items():
+                found[f"{what}:{sort}:{name}"] += number
+
+
+def _promises(policy: Policy) -> frozenset[str]:
+    """The kinds of care that are promises, looked up once a policy."""
+    found = _KINDS.get(policy.key)
+    if found is None:
+        found = _KINDS[policy.key] = frozenset(care.kind for care in policy.care if care.shape == "promise")
+    return found
+
+
+_KINDS: Final[dict[str, frozenset[str]]] = {}

@@ -1,0 +1,232 @@
+"""K0, K3, K4, E1, E3: promises kept, late and broken; complaints as figures; who is in charge, and for how long."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from processors.view import view
+from tests.core.driving import Partition, plainly
+from tests.core.events import ny, sale
+from tests.strategies import DAY_MS, Plain, histories, policies, policy_of
+
+HOUR_MS = 3_600_000
+NOON = ny("2023-03-01 12:00")
+
+BASE = """
+[programme]
+name = "promises"
+version = 1
+currency = "USD"
+time_zone = "America/New_York"
+[[tiers]]
+name = "member"
+[complaints]
+reply_hours = [72, 48, 24, 8, 4]
+escalate_to = ["manager", "head"]
+[promises]
+inner_share = 0.25
+"""
+REPLY = '[[care]]\nkind = "COMPLAINT_REPLY"\nshape = "promise"\npriority = 1\nexpires_days = 5\n'
+AGREED = '[[care]]\nkind = "KEEP_WORD"\nshape = "promise"\non = "agreed"\nexpires_days = 5\n'
+SPAN = "[employees]\nspan_days = 30\n"
+TOUCH = '[[care]]\nkind = "TOUCH"\nshape = "silence"\non = "owner"\nlead_days = 7\nfree = true\n'
+OWNER = SPAN + TOUCH
+
+
+def complaint(at: int, status: str, number: int = 1, **fields: object) -> Plain:
+    plain = {"topic": "complaints", "event_id": f"k{number}-{at}-{status}", "customer_id": "anna", "occurred_at": at,
+             "complaint_id": f"c{number}", "status": status, "severity": 3, "about": "DELIVERY",
+             "store_id": "s1"}  # fmt: skip
+    return plain | fields
+
+
+def contact(at: int, kind: str, direction: str = "OUT", **fields: object) -> Plain:
+    plain = {"topic": "contacts", "event_id": f"t-{at}-{kind}", "customer_id": "anna", "occurred_at": at, "kind": kind,
+             "direction": direction, "channel": "phone"}  # fmt: skip
+    return plain | fields
+
+
+def profile(at: int, **fields: object) -> Plain:
+    return {
+        "topic": "customers",
+        "event_id": f"p-{at}",
+        "customer_id": "anna",
+        "occurred_at": at,
+        "joined_at": 0,
+    } | fields
+
+
+def after(care: str, *log: Any) -> Partition:
+    return Partition(policy_of(BASE + care)).run(plainly(log))
+
+
+def counted(partition: Partition, *families: str) -> dict[str, int]:
+    return {name: n for name, n in partition.counts.items() if n and name.partition(":")[0] in families}
+
+
+ENDS = ("kept", "late", "broken", "in_target", "overdue")
+
+
+def test_K0_a_reply_is_kept_late_or_broken_by_kind_store_and_employee():
+    due = NOON + 24 * HOUR_MS
+    for done, ends in (
+        (NOON + 6 * HOUR_MS, ("kept", "in_target")),  # a quarter of the day: the inner target, to the ms
+        (NOON + 6 * HOUR_MS + 1, ("kept",)),
+        (due, ("kept",)),
+        (due + 1, ("late",)),
+    ):
+        log = complaint(NOON, "OPENED"), contact(done, "CARE"), done + DAY_MS * 30
+        employee = "head" if done > due else "manager"  # escalated at the due
+        sorts = ("kind:COMPLAINT_REPLY", "store:s1", f"employee:{employee}")
+        assert counted(after(REPLY, *log), *ENDS) == {f"{end}:{sort}": 1 for end in ends for sort in sorts}
+    broken = counted(after(REPLY, complaint(NOON, "OPENED"), NOON + 300 * DAY_MS), *ENDS)
+    assert broken == {f"broken:{sort}": 1 for sort in ("kind:COMPLAINT_REPLY", "store:s1", "employee:head")}
+
+
+def test_K0_a_promise_is_overdue_from_its_due_to_its_end_by_time_alone():
+    log = complaint(NOON, "OPENED"), NOON + 24 * HOUR_MS - 1
+    assert counted(after(REPLY, *log), "overdue") == {}
+    held = after(REPLY, *log, NOON + 24 * HOUR_MS)
+    assert counted(held, "overdue") == {"overdue:kind:COMPLAINT_REPLY": 1, "overdue:store:s1": 1}
+    held.run(plainly([complaint(NOON + 30 * HOUR_MS, "RESOLVED")]))
+    assert counted(held, "overdue") == {}
+    assert counted(held, "late")["late:kind:COMPLAINT_REPLY"] == 1
+
+
+def test_K0_what_was_agreed_is_a_promise_whatever_it_is():
+    asked = contact(NOON, "INQUIRY", "IN", item="CALL_BACK", due_at=NOON + 4 * HOUR_MS)
+    told = after(AGREED, asked).care
+    assert [(one.status, one.due_at, one.target_at, one.what) for one in told] == [
+        ("DUE", NOON + 4 * HOUR_MS, NOON + HOUR_MS, "CALL_BACK")
+    ]
+    kept = after(AGREED, asked, contact(NOON + HOUR_MS, "SERVICE", item="CALL_BACK"))
+    assert (kept.care[-1].status, kept.care[-1].done_at) == ("FULFILLED", NOON + HOUR_MS)
+    other = after(AGREED, asked, contact(NOON + HOUR_MS, "SERVICE", item="DELIVERY"), contact(NOON + HOUR_MS, "CARE"))
+    assert [one.status for one in other.care] == ["DUE"]  # another thing done keeps no word
+    named = contact(NOON + 5 * HOUR_MS, "CARE", reminder_id=told[0].reminder_id)
+    assert counted(after(AGREED, asked, named), *ENDS)["late:kind:KEEP_WORD"] == 1
+
+
+def test_K4_times_to_reply_and_to_resolve_are_counted_by_classes_of_hours():
+    log = [
+        complaint(NOON, "OPENED"),
+        contact(NOON + 8 * HOUR_MS, "CARE"),
+        complaint(NOON + 72 * HOUR_MS + 1, "RESOLVED", satisfaction=4),
+        complaint(NOON + 80 * HOUR_MS, "OPENED", 2, about="PRICE", severity=5, reward=700),
+    ]
+    held = after(REPLY, *log)
+    assert counted(held, "reply_le_8") == {
+        f"reply_le_8:{one}": 1 for one in ("about:DELIVERY", "store:s1", "severity:3")
+    }
+    assert counted(held, "resolve_le_168") == {
+        f"resolve_le_168:{one}": 1 for one in ("about:DELIVERY", "store:s1", "severity:3")
+    }
+    assert counted(held, "complaints_recovered") == {
+        f"complaints_recovered:{one}": 1 for one in ("about:DELIVERY", "store:s1", "severity:3")
+    }
+    assert counted(held, "complaints_open") == {
+        f"complaints_open:{one}": 1 for one in ("about:PRICE", "store:s1", "severity:5")
+    }
+    assert held.counts["complaints_reward"] == 700
+    assert view(held.customers["anna"], held.policy)["cost_to_serve_365d"] == 0  # a reward is no cost of serving
+
+
+def plain_complaints(log: list[Plain]) -> dict[str, int]:
+    """The oracle: of each complaint the latest record by (time, id), counted by what it says."""
+    latest: dict[tuple[str, str], Plain] = {}
+    opened: dict[tuple[str, str], int] = {}
+    for event in log:
+        if event["topic"] == "complaints":
+            name = event["customer_id"], event["complaint_id"]
+            held = latest.get(name)
+            if held is None or (held["occurred_at"], held["event_id"]) <= (event["occurred_at"], event["event_id"]):
+                latest[name] = event
+            if event["status"] in ("OPENED", "REOPENED"):
+                opened[name] = max(opened.get(name, -1), event["occurred_at"])
+    found: Counter[str] = Counter()
+    for name, one in latest.items():
+        numbers = {"complaints_open": 1}
+        if one["status"] == "RESOLVED":
+            took = max(one["occurred_at"] - opened.get(name, one["occurred_at"]), 0) / HOUR_MS
+            bound = next((hours for hours in (1, 4, 8, 24, 72, 168, 720) if took <= hours), "above")
+            numbers = {"complaints_resolved": 1, f"resolve_le_{bound}": 1}
+        if one["satisfaction"] is not None:
+            numbers |= {"complaints_rated": 1, "complaints_satisfaction": one["satisfaction"]}
+            numbers["complaints_recovered"] = int(one["satisfaction"] >= 4)
+        for sort in (f"about:{one['about']}", f"severity:{one['severity']}"):
+            for what, number in numbers.items():
+                found[f"{what}:{sort}"] += number
+    return {name: n for name, n in found.items() if n}
+
+
+@given(policies(), st.data())
+@settings(max_examples=100, deadline=None)
+def test_K4_complaints_are_counted_as_they_are_in_any_order_and_with_repeats(text, data):
+    policy = policy_of(text)
+    log = data.draw(histories(policy.programme.time_zone, ("anna", "bert"), purchases=False))
+    arrived = data.draw(st.permutations(log + log[:2]))
+    held = Partition(policy).run(plainly(arrived))
+    families = {name.partition(":")[0] for name in held.counts}
+    ours = [one for one in families if one.startswith(("complaints_", "resolve_le_"))]
+    assert {n: c for n, c in counted(held, *ours).items() if ":employee:" not in n} == plain_complaints(log)
+
+
+# ---- E3: who is in charge
+
+
+def test_E3_the_owner_is_warned_and_then_the_customer_goes_back_to_the_pool():
+    begun = profile(NOON, employee_id="eve")
+    due = ny("2023-03-31 12:00")
+    held = after(OWNER, begun, due - 7 * DAY_MS - 1)
+    assert held.care == []
+    held.run([due - 7 * DAY_MS])
+    assert [(one.kind, one.status, one.employee_id) for one in held.care] == [("TOUCH", "DUE", "eve")]
+    assert shown(held) == "eve"
+    assert shown(held.run([due - 1])) == "eve"
+    held.run([due])
+    assert [one.status for one in held.care] == ["DUE", "EXPIRED"]
+    assert shown(held) is None
+    held.run([NOON + 300 * DAY_MS])
+    assert len(held.care) == 2  # nobody is warned of whom they have lost
+    again = profile(NOON + 301 * DAY_MS, employee_id="eve")
+    assert shown(held.run(plainly([again, NOON + 302 * DAY_MS]))) == "eve"
+
+
+def test_E3_only_the_owners_own_touch_keeps_the_customer_with_them():
+    begun = profile(NOON, employee_id="eve")
+    for employee, owner in (("eve", "eve"), ("tom", None), (None, None)):
+        touch = contact(NOON + 25 * DAY_MS, "CARE", employee_id=employee)
+        assert shown(after(OWNER, begun, touch, NOON + 40 * DAY_MS)) == owner
+    early = contact(NOON + 10 * DAY_MS, "CAMPAIGN", employee_id="eve")
+    held = after(OWNER, begun, early, ny("2023-04-10 12:00") - 7 * DAY_MS - 1)
+    assert held.care == []
+    assert shown(held) == "eve"
+
+
+def test_E3_without_a_span_the_profile_alone_says_who_is_in_charge():
+    held = after(TOUCH, profile(NOON, employee_id="eve"), NOON + 900 * DAY_MS)
+    assert held.care == []
+    assert shown(held) == "eve"
+    assert held.customers["anna"].told.charge is None
+
+
+def test_E3_who_serves_is_cared_for_and_in_no_figure_of_customers():
+    care = REPLY + '[[care]]\nkind = "JUBILEE"\nshape = "calendar"\non = "joined"\nwhom = "staff"\nexpires_days = 5\n'
+    care += '[[care]]\nkind = "WELCOME"\nshape = "event"\non = "first_purchase"\nfree = true\n'
+    joined = ny("2021-03-05 09:00")
+    log = [profile(NOON, staff=True, joined_at=joined), complaint(NOON, "OPENED"), sale(NOON), NOON + 5 * DAY_MS]
+    held = after(care, *log)
+    assert {one.kind for one in held.care if one.status == "DUE"} == {"COMPLAINT_REPLY", "JUBILEE"}
+    assert counted(held, "customers", "gained", "risk") == {}
+    assert view(held.customers["anna"], held.policy)["staff"] == 1
+    plain = after(care, *log[1:])
+    assert {one.kind for one in plain.care if one.status == "DUE"} == {"COMPLAINT_REPLY", "WELCOME"}
+    assert counted(plain, "customers", "gained") == {"customers:member": 1, "gained": 1}
+
+
+def shown(held: Partition) -> object:
+    return view(held.customers["anna"], held.policy)["employee_id"]
