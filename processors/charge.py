@@ -35,6 +35,12 @@ def owner_of(facts: History, charge: Charge | None) -> str | None:
     return facts.profile.employee_id
 
 
-def is_staff(facts: History) -> bool:
-    """Whether it is one of those who serve: cared for by the same code, and no customer in any figure (E3)."""
-    return facts.profile is not None and facts.profile.staff
+CUSTOMERS, STAFF, PLACES = "customers", "staff", "places"
+
+
+def sort_of(facts: History) -> str:
+    """What is folded: customers; staff, those who serve (E3), and places where people complained (K5), both cared for
+    by the same code and no customers in any figure."""
+    if facts.place is not None:
+        return PLACES
+    return STAFF if facts.profile is not None and facts.profile.staff else CUSTOMERS

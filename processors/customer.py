@@ -15,10 +15,22 @@ from msgspec.structs import replace
 
 from processors.care.book import EMPTY, Book
 from processors.charge import Charge
-from processors.events import Claim, Complaint, Contact, Dated, Profile, Purchase, Referral, Standing, Withdrawal
+from processors.events import (
+    Claim,
+    Complaint,
+    Contact,
+    Dated,
+    Mishap,
+    Profile,
+    Purchase,
+    Referral,
+    Standing,
+    Withdrawal,
+)
 from processors.history import (
     ComplaintState,
     History,
+    Place,
     Touch,
     content_of,
     id_hash,
@@ -302,10 +314,21 @@ def _profile(history: History, event: Profile, policy: Policy) -> Changes:
     return {}
 
 
+def _mishap(history: History, event: Mishap, policy: Policy) -> Changes:
+    """A place with one more complaint, on the earliest day on which it was opened (K5)."""
+    about, _, store = event.customer_id.partition(":")[2].partition("@")
+    place = history.place or Place(about, store, {})
+    name, day = event.complaint, policy.calendar.day_of(event.occurred_at)
+    if place.mishaps.get(name, day + 1) <= day:
+        return {}
+    return {"place": replace(place, mishaps=dict(sorted((place.mishaps | {name: day}).items())))}
+
+
 _FOLD: Final[dict[type, Callable[..., Changes]]] = {
     Purchase: _purchase,
     Complaint: _complaint,
     Contact: _contact,
     Referral: _referral,
     Profile: _profile,
+    Mishap: _mishap,
 }

@@ -171,6 +171,22 @@ class Standing(Struct, frozen=True, kw_only=True, gc=False):
         return self.referrer_id or self.referred_customer_id or ""
 
 
+class Mishap(Struct, frozen=True, kw_only=True, gc=False):
+    """Somebody complained about something at a place (K5): the place is folded like a customer, under an id of its own.
+    Comes by `relay` from the partition of who complained."""
+
+    name: ClassVar[str] = "Mishap"
+    event_id: str  # hashes of who complained of what, and of the record that says so, with a colon between
+    customer_id: str  # the place
+    occurred_at: int
+    content: int = 0
+
+    @property
+    def complaint(self) -> str:
+        """What stands for the complaint: it counts once."""
+        return self.event_id.partition(":")[0]
+
+
 class Erase(Struct, frozen=True, gc=False):
     """The null on `customers`: forget this customer. Carries no time of its own."""
 
@@ -197,7 +213,7 @@ class Tick(Struct, frozen=True, kw_only=True, gc=False):
     policy: str = ""  # name@version#first 8 hex digits of the text's SHA-256; empty: unchanged
 
 
-Dated = Purchase | Complaint | Contact | Profile | Referral | Claim | Withdrawal | Standing
+Dated = Purchase | Complaint | Contact | Profile | Referral | Claim | Withdrawal | Standing | Mishap
 """Events that are folded into a customer's history under their own time."""
 
 Event = Dated | Erase | Misplaced | Tick

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from processors.charge import is_staff
+from processors.charge import CUSTOMERS, sort_of
 from processors.complaints import count_complaints
 from processors.customer import Customer
 from processors.policy import Policy
@@ -20,7 +20,7 @@ def count(counts: Counter[str], before: Customer | None, after: Customer | None,
     risk; word of mouth (W4); complaints (K4). Those who serve are in no figure of customers; their complaints count."""
     if before is not None or after is not None:
         count_complaints(counts, before, after, policy)
-    before, after = (None if one is None or is_staff(one.history) else one for one in (before, after))
+    before, after = (None if one is None or sort_of(one.history) != CUSTOMERS else one for one in (before, after))
     held, holds = (None if one is None else one.told for one in (before, after))
     for kind, was, now in (
         ("customers", None if held is None else held.tier, None if holds is None else holds.tier),

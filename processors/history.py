@@ -87,6 +87,14 @@ class Kin(Struct, frozen=True, array_like=True, gc=False):
     clv: int
 
 
+class Place(Struct, frozen=True, array_like=True, gc=False):
+    """What is known of a place where people complained (K5). mishaps: of each complaint its programme day."""
+
+    about: str
+    store: str
+    mishaps: dict[str, int]
+
+
 class History(Struct, frozen=True, array_like=True, gc=False):
     """The facts of one customer. `value` to `serve` are the sums over `days`: `on_day` and `within` keep them so.
 
@@ -97,7 +105,8 @@ class History(Struct, frozen=True, array_like=True, gc=False):
     tried: category to its first SALE day, for good, 6 bytes each. touches: contacts in the window, sorted.
     lifetime_margin, lifetime_serve: ever. last_touch_at: the last contact by us (ms). claims: who brought this
     customer, as (ms, referrer), the earliest first. refused: those brought who do not count, see `word_of_mouth`. kin:
-    how those stand who brought, or were brought. last_store: of the last SALE, None where it named none.
+    how those stand who brought, or were brought. last_store: of the last SALE, None where it named none. place: of a
+    place, which is no customer.
     """
 
     first_at: int | None = None
@@ -128,6 +137,7 @@ class History(Struct, frozen=True, array_like=True, gc=False):
     refused: dict[str, Refused] = {}
     kin: dict[str, Kin] = {}
     last_store: str | None = None
+    place: Place | None = None
 
 
 def id_hash(kind: str, event_id: str) -> bytes:
@@ -318,6 +328,8 @@ def _day_index(days: bytes, number: int) -> int:
 def within(history: History, day: int) -> History:
     """`history` without the days that have left the window ending on `day`; `now` never goes back, so they don't."""
     days, first = history.days, day - WINDOW_DAYS + 1
+    if history.place is not None:
+        history = replace(history, place=_lately(history.place, first))
     if not days or (days[0] | days[1] << 8) + _FIRST_DAY >= first:
         return history
     cut = _day_index(days, first - _FIRST_DAY)
@@ -337,6 +349,11 @@ def within(history: History, day: int) -> History:
         coupons=_coupons_since(history.coupons, first),
         touches=tuple(touch for touch in history.touches if touch.day >= first),
     )
+
+
+def _lately(place: Place, first: int) -> Place:
+    mishaps = {name: day for name, day in place.mishaps.items() if day >= first}
+    return place if len(mishaps) == len(place.mishaps) else replace(place, mishaps=mishaps)
 
 
 def _coupons_since(packed: bytes, first: int) -> bytes:

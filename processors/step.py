@@ -15,12 +15,13 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
+from processors.care.actions import mishap
 from processors.care.life import kinds_of, withdrawn
 from processors.care.look import Look
 from processors.care.tally import tallies
-from processors.charge import is_staff
+from processors.charge import CUSTOMERS, sort_of
 from processors.customer import Customer, Told, apply, contact_cost, forgotten, newcomer
-from processors.events import Claim, Complaint, Contact, Dated, Purchase, Referral, Standing, Withdrawal
+from processors.events import Claim, Complaint, Contact, Dated, Mishap, Purchase, Referral, Standing, Withdrawal
 from processors.exits import count_exit
 from processors.figures import count
 from processors.history import History, content_of, id_hash
@@ -44,7 +45,7 @@ class Telling(Struct, frozen=True, gc=False):
     """Something to tell: an output of the customer, or a fact for another customer's partition."""
 
     customer_id: str
-    output: Output | Referral | Claim | Withdrawal | Standing
+    output: Output | Referral | Claim | Withdrawal | Standing | Mishap
 
 
 class Erased(Struct, frozen=True, gc=False):
@@ -187,6 +188,9 @@ class Batch:
                 if event.referrer_id != event.customer_id:
                     self._withdraw(customer, folded.history, event.referrer_id)
         elif type(event) is Complaint:
+            told = mishap(event, self._policy)
+            if told is not None:
+                self._outputs.append(Telling(event.customer_id, told))
             if event.reward:
                 self.counts["complaints_reward"] += event.reward
         elif type(event) is Contact:
@@ -255,7 +259,7 @@ class Batch:
         customer = seen.customer
         before = self._now.get(customer.id) or self._before.get(customer.id)
         gone, left = None if before is None else before.told.exit, customer.told.exit
-        if left is not None and left != gone and not is_staff(customer.history):
+        if left is not None and left != gone and sort_of(customer.history) == CUSTOMERS:
             counted: Counter[str] = Counter()
             count_exit(counted, gone, left)
             self._happened += counted.items()

@@ -10,7 +10,7 @@ import msgspec
 from processors.care.life import said
 from processors.care.look import Look
 from processors.care.people import held_out
-from processors.charge import is_staff, owner_of
+from processors.charge import STAFF, owner_of, sort_of
 from processors.customer import Customer
 from processors.fields import FIELDS, TYPES
 from processors.kin import network_value
@@ -67,7 +67,7 @@ def values(customer: Customer, policy: Policy, was: Values | None = None, risk: 
         referrer_of(history, customer.id),
         _reminders(customer, policy) if told.care.open else "[]",
         owner_of(history, told.charge),
-        1 if is_staff(history) else None,
+        1 if sort_of(history) == STAFF else None,
     )
 
 

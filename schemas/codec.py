@@ -17,6 +17,7 @@ from fastavro.validation import validate
 from msgspec import Struct, to_builtins
 from msgspec.structs import asdict
 
+from processors.care.actions import PLACE
 from processors.events import (
     STANDINGS,
     Anniversary,
@@ -27,6 +28,7 @@ from processors.events import (
     Erase,
     Event,
     Line,
+    Mishap,
     Misplaced,
     Profile,
     Purchase,
@@ -69,7 +71,7 @@ class Relayed(Struct, frozen=True, kw_only=True):
     core gets."""
 
     event_id: str
-    kind: str  # REROUTED | REFERRAL | CLAIM | WITHDRAWAL | STANDING
+    kind: str  # REROUTED | REFERRAL | CLAIM | WITHDRAWAL | STANDING | MISHAP
     customer_id: str
     occurred_at: int
     topic: str
@@ -173,6 +175,8 @@ def _profile_reader() -> Decoder:
 def _customer_of(key: bytes | None) -> str:
     if not key or len(key) > contract.CUSTOMER_ID_BYTES_MAX:
         raise BadKey(f"a null on customers erases the customer in the key: {len(key or b'')} bytes, must be 1 to 128")
+    if key.startswith(PLACE.encode()):
+        raise BadKey(f"the key {key[:60]!r} begins with {PLACE!r}, which names a place of ours, and no customer")
     try:
         return key.decode()
     except UnicodeDecodeError:
@@ -255,12 +259,19 @@ def _standing(record: Relayed) -> Standing:
     )
 
 
+def _mishap(record: Relayed) -> Mishap:
+    if not record.customer_id.startswith(PLACE) or "@" not in record.customer_id:
+        raise BadField("customer_id", f"is {record.customer_id!r}: a MISHAP is of a place, as in {PLACE}DELIVERY@7")
+    return Mishap(event_id=record.event_id, customer_id=record.customer_id, occurred_at=record.occurred_at)
+
+
 _RELAYED: dict[str, Callable[[Relayed], Event]] = {
     "REROUTED": _rerouted,
     "REFERRAL": _referral,
     "CLAIM": _claim,
     "WITHDRAWAL": _withdrawal,
     "STANDING": _standing,
+    "MISHAP": _mishap,
 }
 
 _DECODERS: dict[str, Decoder] = {

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from datetime import date
 
+from processors.care.actions import PLACE
 from processors.events import TIME_END_MS
 from schemas import topics
 from schemas.reader import Rule, Rules
@@ -69,10 +70,17 @@ _NAME = Rule(f"n <= {NAME_BYTES_MAX}", f"must be at most {NAME_BYTES_MAX} bytes 
 _FIVE = Rule("1 <= v <= 5", "must be 1 to 5")
 _DATE = Rule("is_day(v)", "must be MM-DD or YYYY-MM-DD, a day that exists", uses=(is_day,))
 
-_COMMON: Rules = {
+_RELAYED: Rules = {
     "event_id": _EVENT_ID,
     "customer_id": Rule(_CUSTOMER_ID.test, "must be 1 to 128 bytes of UTF-8"),
     "occurred_at": _INSTANT,
+}
+_COMMON: Rules = {
+    **_RELAYED,
+    "customer_id": Rule(
+        f'{_CUSTOMER_ID.test} and v[:{len(PLACE)}] != "{PLACE}"',
+        f'must be 1 to 128 bytes of UTF-8, and not begin with "{PLACE}", which names places of ours',
+    ),
 }
 
 RULES: dict[str, Rules] = {
@@ -132,7 +140,7 @@ RULES: dict[str, Rules] = {
         ),
     },
     topics.RELAY: {
-        **_COMMON,
+        **_RELAYED,
         "recorded_at": _INSTANT,
         "referred_customer_id": _CUSTOMER_ID,
     },

@@ -55,41 +55,43 @@ for i = 1, #erased, 3 do
 end
 
 -- A write is {id, due or false, state, layout, texts}. The first layout is the whole view; any other one has the fields
--- that changed since this owner wrote the view last. An absent value's field must go.
+-- that changed since this owner wrote the view last. An absent value's field must go. Layout 0: no view is kept.
 local view, gone, due, values, n, dues = {}, {}, {}, {}, 0, 0
 for i = 1, #writes, 5 do
   local id, layout, texts = writes[i], writes[i + 3], writes[i + 4]
   call('SET', prefix .. 'state:' .. id, writes[i + 2])
-  local names, size, absent = layouts[layout], 0, 0
-  for j = 1, #names do
-    local text = texts[j]
-    if text then
-      view[size + 1], view[size + 2] = names[j], text
-      size = size + 2
-    else
-      absent = absent + 1
-      gone[absent] = names[j]
+  if layout > 0 then
+    local names, size, absent = layouts[layout], 0, 0
+    for j = 1, #names do
+      local text = texts[j]
+      if text then
+        view[size + 1], view[size + 2] = names[j], text
+        size = size + 2
+      else
+        absent = absent + 1
+        gone[absent] = names[j]
+      end
     end
-  end
-  local key = prefix .. 'customer:' .. id
-  if size > 0 then
-    call('HSET', key, unpack(view, 1, size))
-  end
-  if layout > 1 then
-    if absent > 0 then
-      call('HDEL', key, unpack(gone, 1, absent))
+    local key = prefix .. 'customer:' .. id
+    if size > 0 then
+      call('HSET', key, unpack(view, 1, size))
     end
-  elseif call('HLEN', key) * 2 > size then -- an older release's field, too, must go; rare: the count tells
-    call('DEL', key)
-    call('HSET', key, unpack(view, 1, size))
+    if layout > 1 then
+      if absent > 0 then
+        call('HDEL', key, unpack(gone, 1, absent))
+      end
+    elseif call('HLEN', key) * 2 > size then -- an older release's field, too, must go; rare: the count tells
+      call('DEL', key)
+      call('HSET', key, unpack(view, 1, size))
+    end
+    values[n + 1], values[n + 2] = seq, id
+    n = n + 2
   end
-  values[n + 1], values[n + 2] = seq, id
-  n = n + 2
   if writes[i + 1] then
     due[dues + 1], due[dues + 2] = writes[i + 1], id
     dues = dues + 2
   end
-  if n >= CHUNK then
+  if n >= CHUNK or dues >= CHUNK then
     n = flush(values_key, values, n)
     dues = flush(due_key, due, dues)
   end

@@ -67,7 +67,8 @@ class Record(Struct, frozen=True, array_like=True, gc=False):
 
 class Write(Struct, frozen=True, gc=False):
     """One customer's new state, view and due instant. view, was: its values, and those that this owner
-    wrote last, so that only what changed goes out; None: not known, all goes out."""
+    wrote last, so that only what changed goes out; None: not known, all goes out. An empty view: none is kept, nobody
+    reads one of a place (K5)."""
 
     customer: Customer
     view: Values

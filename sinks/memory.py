@@ -103,6 +103,9 @@ class MemoryStore:
         for write in commit.writes:
             name = write.customer.id
             held.states[name] = state.encode(write.customer)
+            if not write.view:
+                held.due[name] = write.customer.next_review
+                continue
             changed = changed_fields(write)
             fields = {} if write.was is None else held.views[name]
             for field_name, value in compress(zip(FIELDS, write.view, strict=True), changed):

@@ -42,6 +42,7 @@ _TOPIC_OF: Final = {
     "Claim": RELAY,
     "Withdrawal": RELAY,
     "Standing": RELAY,
+    "Mishap": RELAY,
 }
 """The core counts by the name of the event, for it knows no topics."""
 

@@ -257,7 +257,11 @@ def packed(commit: Commit, marks: Mapping[str, str]) -> bytes:
     layouts: dict[bytes, int] = {_WHOLE: 1}
     writes: list[object] = []
     for write in commit.writes:
-        customer, changed = write.customer, changed_fields(write)
+        customer = write.customer
+        if not write.view:
+            writes += (customer.id, str(customer.next_review), _raw(state.encode(customer)), 0, ())
+            continue
+        changed = changed_fields(write)
         layout = layouts.get(changed) or layouts.setdefault(changed, len(layouts) + 1)
         due = str(customer.next_review) if changed[_DUE] else False
         writes += (customer.id, due, _raw(state.encode(customer)), layout, _texts(write.view, changed))

@@ -78,9 +78,11 @@ class CustomersNow:
         clock, policy = self._at(*found)
         return why(evaluated(found[1], clock, policy), policy)
 
-    def everyone(self) -> Iterator[dict[str, Any]]:
-        """The views of all customers as of the clocks, partition by partition."""
+    def everyone(self, *, places: bool = False) -> Iterator[dict[str, Any]]:
+        """The views of all customers as of the clocks, partition by partition; `places`: and of places (K5)."""
         for partition, customer in self._lookup.customers():
+            if customer.history.place is not None and not places:
+                continue
             clock, policy = self._at(partition, customer)
             yield _worded(whole(view(evaluated(customer, clock, policy), policy)), policy)
 

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from processors.care.ideas import suggestion
 from processors.customer import Customer
-from processors.events import Claim, Misplaced, Referral, Standing, Withdrawal
+from processors.events import Claim, Mishap, Misplaced, Referral, Standing, Withdrawal
 from processors.outputs import CareReminder, ChurnRisk, TierChange
 from processors.policy import Policy
 from processors.step import Changes
@@ -45,7 +45,7 @@ class Outgoing(Struct, frozen=True):
         then what was told (of who came back after an erase, too)."""
         for told in changes.outputs:
             output = told.output
-            if isinstance(output, Referral | Claim | Withdrawal | Standing):
+            if isinstance(output, Referral | Claim | Withdrawal | Standing | Mishap):
                 yield self._relayed(partition, output)
             elif isinstance(output, ChurnRisk):
                 yield self._churn_risk(partition, output, policy)
@@ -63,7 +63,7 @@ class Outgoing(Struct, frozen=True):
     def rerouted(self, partition: int, item: Placed, customer_id: str) -> Record:
         """A record that belongs to another partition, whole, with where it lay."""
         event, record, topic, recorded_at = item.event, item.record, item.topic, item.record.timestamp
-        if isinstance(event, Misplaced | Referral | Claim | Withdrawal | Standing):
+        if isinstance(event, Misplaced | Referral | Claim | Withdrawal | Standing | Mishap):
             return Record(RELAY, customer_id.encode(), record.value, (), customer_id)
         relay = {
             "event_id": getattr(event, "event_id", f"{topic}:{partition}:{record.offset}"),
@@ -83,7 +83,7 @@ class Outgoing(Struct, frozen=True):
         }
         return Record(RELAY, customer_id.encode(), writer(RELAY)(relay), (), customer_id)
 
-    def _relayed(self, partition: int, event: Referral | Claim | Withdrawal | Standing) -> Record:
+    def _relayed(self, partition: int, event: Referral | Claim | Withdrawal | Standing | Mishap) -> Record:
         relay = {
             "event_id": event.event_id,
             "kind": event.name.upper(),
@@ -95,8 +95,8 @@ class Outgoing(Struct, frozen=True):
             "recorded_at": event.occurred_at,
             "key": None,
             "record": None,
-            "referred_customer_id": None if isinstance(event, Claim) else event.referred_customer_id,
-            "referrer_id": None if isinstance(event, Referral) else event.referrer_id,
+            "referred_customer_id": getattr(event, "referred_customer_id", None),
+            "referrer_id": getattr(event, "referrer_id", None),
             "level": event.level if isinstance(event, Standing) else None,
             "clv": event.clv if isinstance(event, Standing) else None,
         }

@@ -319,6 +319,8 @@ class PartitionLoop:
         )
 
     def _write(self, customer: Customer, risk: Risk | None) -> Write:
+        if customer.history.place is not None:
+            return Write(customer, ())
         was = self._written.get(customer.id)
         return Write(customer, values(customer, self._policy, was, risk), was)
 
@@ -378,7 +380,8 @@ class PartitionLoop:
             cache[name] = customer
             cache.move_to_end(name)
         for write in commit.writes:
-            written[write.customer.id] = write.view
+            if write.view:
+                written[write.customer.id] = write.view
         while len(cache) > self._config.cache:
             name, _ = cache.popitem(last=False)
             written.pop(name, None)

@@ -1,4 +1,4 @@
-"""C1: when each kind of care is due. A kind is an entry of the policy of one of seven shapes; a shape is a function.
+"""C1: when each kind of care is due. A kind is an entry of the policy of one of eight shapes; a shape is a function.
 
 A shape yields what is true of a customer now or will be by time alone: each with a cause that names it, from when on it
 is wanted, what it is due for and when it is pointless. What is yielded depends on facts, on what was told and on the
@@ -14,7 +14,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from processors.care import promises
+from processors.care import actions, promises
 from processors.care.book import Reminder
 from processors.care.look import Look, Shape, afresh, after, is_over, lasting_days, reminder
 from processors.care.sections import EVENTS, Care
@@ -28,25 +28,25 @@ LOW_SCORE: Final = 6
 """A survey's answer up to which somebody is not content; `PRAISE`: from which they are full of praise (as in NPS)."""
 PRAISE: Final = 9
 
-_PLANS: Final[dict[tuple[str, str, bool], tuple[tuple[Care, Shape], ...]]] = {}
-"""By policy, tier, and whether it is one of the staff."""
+_PLANS: Final[dict[tuple[str, str, str], tuple[tuple[Care, Shape], ...]]] = {}
+"""By policy, tier, and what it is."""
 
 
 def candidates(look: Look) -> Iterator[Reminder]:
     """What is or will be due: all with `expires_at` after now, in no order; `wanted_at` may lie ahead."""
     now, erased = look.now, look.facts.not_before >= 0
-    for care, shape in _shapes(look.policy, look.told.tier, look.staff):
+    for care, shape in _shapes(look.policy, look.told.tier, look.sort):
         for found in shape(care, look):
             if found.expires_at > now:
                 yield replace(found, cause=afresh(found.cause, look)) if erased else found
 
 
-def _shapes(policy: Policy, tier: str, staff: bool) -> tuple[tuple[Care, Shape], ...]:
+def _shapes(policy: Policy, tier: str, sort: str) -> tuple[tuple[Care, Shape], ...]:
     """The kinds of care that there are for a tier, with what says when they are due; looked up once a policy."""
-    found = _PLANS.get((policy.key, tier, staff))
+    found = _PLANS.get((policy.key, tier, sort))
     if found is None:
-        kinds = (care for care in policy.care if care.reaches(staff) and (care.tiers is None or tier in care.tiers))
-        found = _PLANS[policy.key, tier, staff] = tuple((care, _shape(care)) for care in kinds)
+        kinds = (care for care in policy.care if care.reaches(sort) and (care.tiers is None or tier in care.tiers))
+        found = _PLANS[policy.key, tier, sort] = tuple((care, _shape(care)) for care in kinds)
     return found
 
 
@@ -283,4 +283,5 @@ _SHAPES: Final[dict[str, Shape]] = {
     "silence": _silence,
     "rhythm": _rhythm,
     "level": _level,
+    "rate": actions.rate,
 }

@@ -145,6 +145,8 @@ class _Step:
             self._tell(one, status, done_at)
             self.pooled |= status == EXPIRED and one.kind in self.kinds and self.kinds[one.kind].on == "owner"
             return None
+        if self.kinds[one.kind].internal:
+            one = replace(one, expires_at=self.true[one.key].expires_at)
         step = self._escalated(one)
         if step > one.step:
             for number in range(one.step + 1, step + 1):
@@ -155,10 +157,12 @@ class _Step:
 
     def _ended(self, one: Reminder) -> tuple[str, int | None]:
         """How an open reminder has ended, "": it has not; and when it was done, if it was."""
+        care = self.kinds.get(one.kind)
+        if care is not None and care.internal:
+            return ("", None) if one.key in self.true else (FULFILLED, self.now)
         done_at = self._fulfilled(one)
         if done_at is not None:
             return FULFILLED, done_at
-        care = self.kinds.get(one.kind)
         mine = reminder_id(self.customer_id, one.kind, one.cause)
         if any(touch.kind == "DECLINED" and touch.reminder_id == mine for touch in self.look.facts.touches):
             return WITHDRAWN, None
@@ -197,6 +201,9 @@ class _Step:
             self._again(one.due_at)
             levels = max(len(self.look.policy.complaints.escalate_to) - 1, 0)
             return self._climbed(one.due_at, max(int(one.usual), 1) * HOUR_MS, levels)
+        if care.internal:
+            levels = max(len(self.look.policy.complaints.escalate_to) - 1, 0)
+            return self._climbed(one.due_at, one.due_at - one.wanted_at, levels)
         if care.escalate_days is None or self.look.tier.care_every_days is None:
             return one.step  # of tiers that matter: those whose customers must not be forgotten
         return max(self._climbed(one.told_at + care.escalate_days * DAY_MS, FOREVER, 1), one.step)
@@ -239,6 +246,8 @@ class _Step:
     def held(self, care: Care, at: int, sent: tuple[int, ...] | None = None) -> tuple[int, str]:
         """(the first instant from `at` on at which a reminder of the kind may go, what holds it until then)."""
         look = self.look
+        if care.internal:
+            return at, ""
         if slots.channel_for(care, look.profile, look.policy.care_rules) is None:
             return FOREVER, slots.CONSENT
         if care.shape == "promise" and promised(care) == "complaint":
@@ -262,10 +271,10 @@ class _Step:
                 continue
             channel = slots.channel_for(care, self.look.profile, self.look.policy.care_rules) or ""
             gone = self._addressed(replace(one, told_at=self.now, channel=channel))
-            if not (care.shape == "promise" and promised(care) == "complaint"):
+            if not (care.internal or (care.shape == "promise" and promised(care) == "complaint")):
                 sent = (*(at for at in sent if at > self.now - slots.SPAN_MS), self.now)
             programme = self.look.policy.programme
-            if care.held_out and held_out(programme.name, self.customer_id, programme.holdout):
+            if care.held_out and not care.internal and held_out(programme.name, self.customer_id, programme.holdout):
                 closed[one.key] = _forgotten_at(one)
                 self._tell(gone, HELD_OUT)
                 continue
@@ -353,7 +362,8 @@ def in_charge(one: Reminder, care: Care | None, look: Look) -> str | None:
         return ladder[min(one.step, len(ladder) - 1)]
     if own is not None or one.employee is not None:
         return own or one.employee
-    return ladder[0] if care is not None and care.shape == "promise" and ladder else None
+    owed = care is not None and (care.internal or care.shape == "promise")
+    return ladder[0] if owed and ladder else None
 
 
 def withdrawn(customer_id: str, book: Book, look: Look) -> Iterator[CareReminder]:

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from processors.care.book import Reminder
 from processors.care.sections import Care
-from processors.charge import is_staff, owner_of
+from processors.charge import owner_of, sort_of
 from processors.customer import Told
 from processors.days import DAY_MS, Calendar, calendar_of
 from processors.events import Profile
@@ -35,9 +35,9 @@ class Look:
         return self.facts.profile
 
     @property
-    def staff(self) -> bool:
-        """Whether it is one of those who serve (E3)."""
-        return is_staff(self.facts)
+    def sort(self) -> str:
+        """What it is: customers, staff (E3) or places (K5)."""
+        return sort_of(self.facts)
 
     @property
     def owner(self) -> str | None:

@@ -51,19 +51,22 @@ class Care(Struct, frozen=True):
     """A kind of care. `shape`: what makes it due; `on`, `level` and the `min_` entries: what the shape asks; `when`: a
     condition over the view's fields as the cause comes up.
 
-    `lead_days`: so long before; `after_days`: so long after what it is about. `category`: bought. `once`: on the date
-    itself, not each year. `reply_hours`: of a promise. `tiers`: None for all. `free`: costs no money. `held_out`: the
-    control group is left out of it. `whom`: customers, staff, or all; promises are made to all.
+    `lead_days`: so long before; `after_days`: so long after what it is about. `category`: bought. `min_complaints`,
+    `within_days`: the rate of complaints at a place. `once`: on the date itself, not each year. `reply_hours`: of a
+    promise. `tiers`: None for all. `free`: costs no money. `held_out`: the control group is left out of it. `whom`:
+    customers, staff, or all; promises are made to all.
     """
 
     kind: Annotated[str, Meta(pattern=r"\A[A-Z][A-Z0-9_]{0,63}\Z", description="a name in capitals")]
-    shape: Literal["calendar", "festival", "silence", "rhythm", "event", "level", "promise"]
+    shape: Literal["calendar", "festival", "silence", "rhythm", "event", "level", "promise", "rate"]
     on: Words | None = None
     when: Words | None = None
     level: Literal["WATCH", "AT_RISK", "LOST"] | None = None
     min_value_at_stake: Amount | None = None
     min_amount: Amount | None = None
     category: Name | None = None
+    min_complaints: Annotated[int, Meta(ge=1, le=10_000, description="a whole number above 0")] | None = None
+    within_days: Annotated[int, Meta(ge=1, le=365, description="a number of days, 1 to 365")] | None = None
     lead_days: Days = 0
     after_days: Days = 0
     once: bool = False
@@ -77,10 +80,17 @@ class Care(Struct, frozen=True):
     held_out: bool = True
     whom: Literal["customers", "staff", "all"] | None = None
 
-    def reaches(self, staff: bool) -> bool:
-        """Whether there is such care for one of the staff, or for a customer. A promise is one to anybody (E3)."""
+    @property
+    def internal(self) -> bool:
+        """Whether it is for us to mend something, and reaches nobody: bounds on contacts mean nothing to it."""
+        return self.shape == "rate"
+
+    def reaches(self, sort: str) -> bool:
+        """Whether there is such care for `sort`: customers, staff or places. A promise is one to anybody (E3)."""
+        if self.internal or sort == "places":
+            return self.internal and sort == "places"
         whom = self.whom or ("all" if self.shape == "promise" else "customers")
-        return whom == "all" or (whom == "staff") == staff
+        return whom in ("all", sort)
 
     def contradictions(self) -> Iterator[Contradiction]:
         if self.level is not None and self.shape != "level":
@@ -96,6 +106,9 @@ class Care(Struct, frozen=True):
             yield ("category",), 'and on = "bought" go together: what they bought'
         if self.min_amount is not None and self.on != "purchase":
             yield ("min_amount",), 'is for on = "purchase" only'
+        for name in ("min_complaints", "within_days"):
+            if (getattr(self, name) is None) == (self.shape == "rate"):
+                yield (name,), 'and shape = "rate" go together: so many complaints within so many days'
         if self.shape == "calendar" and self.after_days and self.lead_days:
             yield ("lead_days",), "and after_days can't both be: one is before the day, one behind it"
         if self.escalate_days is not None and self.expires_days is not None and self.escalate_days > self.expires_days:

@@ -42,7 +42,7 @@ def run_care(args: Namespace, settings: Settings) -> int:
         policy = now.policy()
         _check("--kind", args.kind, [care.kind for care in policy.care], policy)
         _check("--tier", args.tier, [tier.name for tier in policy.tiers], policy)
-        rows = reminders(now.everyone(), args.employee, args.kind, args.tier)
+        rows = reminders(now.everyone(places=True), args.employee, args.kind, args.tier)
     if args.json:
         out.records(rows)
         return OK

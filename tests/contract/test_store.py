@@ -153,6 +153,14 @@ def test_each_known_customer_has_one_due_entry(store: Driven) -> None:
     assert store.due() == {"anna": 9_000}
 
 
+def test_K5_of_a_place_state_and_due_entry_are_kept_and_no_view(store: Driven) -> None:
+    one = commit(begun(store), 1, writes=(replace(write("place:DELIVERY@7", 30), view=()), write("anna")))
+    assert store.commit(one) is Answer.DONE
+    assert store.view("place:DELIVERY@7") == {}
+    assert store.due() == {"place:DELIVERY@7": 30, "anna": 2_000}
+    assert [name for name, _ in store.pending(PARTITION, "0-0", 10, 10).views] == [b"anna"]
+
+
 def test_a_field_that_is_absent_now_leaves_the_hash(store: Driven) -> None:
     epoch = begun(store)
     assert store.commit(commit(epoch, 1, writes=(write("anna", average_order=50, usual_gap_days=7.5),))) is Answer.DONE

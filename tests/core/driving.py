@@ -8,7 +8,7 @@ from typing import Any
 
 from processors import tier
 from processors.customer import Customer
-from processors.events import Claim, Dated, Referral, Standing, Withdrawal
+from processors.events import Claim, Dated, Mishap, Referral, Standing, Withdrawal
 from processors.outputs import CareReminder, ChurnRisk, TierChange
 from processors.policy import Policy
 from processors.step import Batch, Changes
@@ -37,6 +37,7 @@ class Partition:
         self.referrals: list[Referral] = []
         self.claims: list[Claim | Withdrawal] = []
         self.news: list[Standing] = []
+        self.mishaps: list[Mishap] = []
         self.counts: Counter[str] = Counter()
 
     def run(self, log: Iterable[Entry]) -> Partition:
@@ -116,6 +117,8 @@ class Partition:
                 self.claims.append(one.output)
             elif isinstance(one.output, Standing):
                 self.news.append(one.output)
+            elif isinstance(one.output, Mishap):
+                self.mishaps.append(one.output)
             elif isinstance(one.output, ChurnRisk):
                 self.risks.append(one.output)
             elif isinstance(one.output, CareReminder):

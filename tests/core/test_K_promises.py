@@ -135,6 +135,66 @@ def test_K4_times_to_reply_and_to_resolve_are_counted_by_classes_of_hours():
     assert view(held.customers["anna"], held.policy)["cost_to_serve_365d"] == 0  # a reward is no cost of serving
 
 
+# ---- K5: from complaint to cause
+
+RATE = '[[care]]\nkind = "ACTION"\nshape = "rate"\nmin_complaints = 3\nwithin_days = 30\nescalate_days = 10\n'
+NIGHT = (
+    '[care_rules]\nquiet_hours = ["00:00", "23:59"]\nmax_per_30_days = 0\n'  # nothing that bounds contacts bounds it
+)
+
+
+def at_place(log: list[Any], care: str = RATE) -> Partition:
+    """The log through the customers' partition, and what it tells the places, in turn, through theirs."""
+    held = after(care, *log)
+    places = Partition(held.policy).run([*held.mishaps, *(at for at in log if isinstance(at, int))])
+    assert not any(one.startswith("customers") for one in places.counts)  # a place is nobody
+    return places
+
+
+def several(*days: int) -> list[Plain]:
+    return [
+        complaint(NOON + day * DAY_MS, "OPENED", number, customer_id=f"c{number}") for number, day in enumerate(days)
+    ]
+
+
+def test_K5_complaints_above_the_rate_open_an_action_that_the_rate_alone_closes():
+    assert at_place([*several(0, 5), NOON + 300 * DAY_MS]).care == []
+    log = [*several(0, 5, 9), NOON + 9 * DAY_MS]
+    opened = at_place(log, RATE + NIGHT).care
+    assert [(one.status, one.customer_id, one.what, one.have, one.employee_id) for one in opened] == [
+        ("DUE", "place:DELIVERY@s1", "DELIVERY", 3.0, "manager")
+    ]
+    assert opened[0].due_at == NOON + 19 * DAY_MS
+    mended = ny("2023-03-31 00:00")  # the first of the three has left the last 30 days
+    steps = at_place([*log, mended]).care
+    assert [(one.status, one.at, one.employee_id) for one in steps[1:]] == [
+        ("ESCALATED", NOON + 19 * DAY_MS, "head"),
+        ("FULFILLED", mended, "head"),
+    ]
+    again = at_place([*several(0, 5, 9, 20), mended, *several(0, 5, 9, 20, 35)[-1:], NOON + 38 * DAY_MS])
+    assert [one.status for one in again.care] == ["DUE", "ESCALATED", "FULFILLED", "DUE"]
+    assert len({one.reminder_id for one in again.care}) == 2
+
+
+def test_K5_only_complaints_about_the_same_at_the_same_place_count_each_once():
+    other = [*several(0, 1)]
+    for fields in ({"about": "PRICE"}, {"store_id": "s2"}, {"store_id": None}, {"status": "UPDATED"}):
+        assert at_place([*other, complaint(NOON + DAY_MS, "OPENED", 9) | fields]).care == []
+    twice = complaint(NOON + DAY_MS, "OPENED", 1, customer_id="c1") | {"event_id": "again"}
+    assert at_place([*other, twice]).care == []
+    assert [one.status for one in at_place([*other, complaint(NOON + DAY_MS, "OPENED", 9)]).care] == ["DUE"]
+
+
+@given(st.permutations(range(7)), st.data())
+def test_K5_what_is_known_of_a_place_is_the_same_in_any_order_and_with_repeats(order, data):
+    log = several(0, 0, 5, 9, 20, 20, 33)
+    told = after(RATE, *log).mishaps
+    arrived = [told[n] for n in (*order, *data.draw(st.lists(st.sampled_from(order))))]
+    policy = policy_of(BASE + RATE)
+    plain, other = (Partition(policy).run(one).customers["place:DELIVERY@s1"].history for one in (told, arrived))
+    assert plain == other
+
+
 def plain_complaints(log: list[Plain]) -> dict[str, int]:
     """The oracle: of each complaint the latest record by (time, id), counted by what it says."""
     latest: dict[tuple[str, str], Plain] = {}

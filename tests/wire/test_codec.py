@@ -20,6 +20,7 @@ from processors.events import (
     Claim,
     Erase,
     Line,
+    Mishap,
     Misplaced,
     Profile,
     Purchase,
@@ -290,10 +291,17 @@ BAD_FIELDS: list[tuple[str, dict[str, Any], str]] = [
     (topics.COMPLAINTS, complaint(satisfaction=0), "satisfaction"),
     (topics.COMPLAINTS, complaint(complaint_id=""), "complaint_id"),
     (topics.COMPLAINTS, complaint(compensation=10**13 + 1), "compensation"),
+    (topics.COMPLAINTS, complaint(reward=-(10**13) - 1), "reward"),
+    (
+        topics.COMPLAINTS,
+        complaint(customer_id="place:DELIVERY@7"),
+        "customer_id is 'place:.*names places of ours",
+    ),
     (topics.COMPLAINTS, complaint(about="UNKNOWN"), "about is none of PRODUCT|SERVICE"),
     (topics.CONTACTS, contact(score=11), "score is 11: must be 0 to 10"),
     (topics.CONTACTS, contact(score=-1), "score"),
     (topics.CONTACTS, contact(cost=-(10**13) - 1), "cost"),
+    (topics.CONTACTS, contact(due_at=-1), "due_at is -1: must lie in 0 <= ms"),
     (topics.CONTACTS, contact(direction="UNKNOWN"), "direction is none of IN|OUT"),
     (topics.CONTACTS, contact(referred_customer_id=""), "referred_customer_id"),
     (topics.CUSTOMERS, profile(joined_at=-1), "joined_at"),
@@ -484,9 +492,10 @@ def test_a_referral_travels_and_its_content_does_not_depend_on_where_it_came_fro
         Withdrawal(event_id="w", customer_id="cy", occurred_at=AT, referred_customer_id="bo", referrer_id="anna"),
         Standing(event_id="s", customer_id="anna", occurred_at=AT, level="OK", clv=-5, referred_customer_id="bo"),
         Standing(event_id="s", customer_id="bo", occurred_at=AT, level="LOST", clv=7, referrer_id="anna"),
+        Mishap(event_id="m:e", customer_id="place:DELIVERY@7", occurred_at=AT),
     ],
 )
-def test_W1_who_claims_whom_and_how_they_stand_travel_whole(event: Claim | Standing | Withdrawal) -> None:
+def test_W1_K5_what_partitions_tell_each_other_travels_whole(event: Claim | Mishap | Standing | Withdrawal) -> None:
     assert codec.decode(topics.RELAY, codec.encode_event(topics.RELAY, event), None) == event
 
 
@@ -496,6 +505,7 @@ def test_W1_who_claims_whom_and_how_they_stand_travel_whole(event: Claim | Stand
         ("CLAIM", "referrer_id is null"),
         ("WITHDRAWAL", "referrer_id is null"),
         ("STANDING", "level is None: a STANDING says one of OK, UNHAPPY, LOST"),
+        ("MISHAP", "a MISHAP is of a place, as in place:DELIVERY@7"),
         ("UNKNOWN", "kind is none of REROUTED"),
     ],
 )
