@@ -315,11 +315,11 @@ def _profile(history: History, event: Profile, policy: Policy) -> Changes:
 
 
 def _mishap(history: History, event: Mishap, policy: Policy) -> Changes:
-    """A place with one more complaint, on the earliest day on which it was opened (K5)."""
+    """A place with one more complaint, on the latest day on which it was opened (K5)."""
     about, _, store = event.customer_id.partition(":")[2].partition("@")
     place = history.place or Place(about, store, {})
     name, day = event.complaint, policy.calendar.day_of(event.occurred_at)
-    if place.mishaps.get(name, day + 1) <= day:
+    if place.mishaps.get(name, NO_DAY) >= day:  # the latest: an earlier one leaves the window before it does
         return {}
     return {"place": replace(place, mishaps=dict(sorted((place.mishaps | {name: day}).items())))}
 

@@ -12,7 +12,7 @@ from typing import Final
 from msgspec import Struct
 
 from processors.days import DAY_MS
-from processors.events import Claim, Dated, Erase, Misplaced, Purchase, Standing, Tick, Withdrawal
+from processors.events import Claim, Dated, Erase, Mishap, Misplaced, Purchase, Standing, Tick, Withdrawal
 from processors.policy import Policy
 from schemas.codec import decode
 from schemas.errors import BadRecord, Oversize
@@ -25,8 +25,8 @@ from streams.time_order import Item, KafkaRecord
 
 TOO_LATE: Final = "TooLate"
 TOO_FAR_AHEAD: Final = "TooFarAhead"
-_TIMELESS: Final = (Erase, Claim, Withdrawal, Standing)
-"""What is never too late: an erase has no time, and what is told of kin keeps no ids to be forgotten (W1-W3)."""
+_TIMELESS: Final = (Erase, Claim, Withdrawal, Standing, Mishap)
+"""What is never too late: an erase has no time, and what is told of kin or of a place needs no id to be known again."""
 
 
 class LoopConfig(Struct, frozen=True, kw_only=True):

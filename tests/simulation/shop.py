@@ -92,6 +92,25 @@ kind = "COMPLAINT_REPLY"
 shape = "promise"
 priority = 1
 [[care]]
+kind = "KEEP_WORD"
+shape = "promise"
+on = "agreed"
+expires_days = 20
+[[care]]
+kind = "KEEP_IN_TOUCH"
+shape = "silence"
+on = "owner"
+lead_days = 8
+free = true
+[[care]]
+kind = "ACTION"
+shape = "rate"
+min_complaints = 2
+within_days = 40
+escalate_days = 9
+[employees]
+span_days = 30
+[[care]]
 kind = "TIER_UP"
 shape = "event"
 on = "tier_up"
@@ -282,10 +301,14 @@ class _Maker:
         elif draw < 0.8:
             status = rng.choice(("OPENED", "OPENED", "RESOLVED"))
             record = {"complaint_id": f"c{rng.randint(1, 3)}", "status": status, "severity": 2, "about": "PRICE"}
+            record["store_id"] = rng.choice(("s1", "s1", None))
             self.dated(COMPLAINTS, name, at, record | {"compensation": rng.choice((0, 300))})
         elif draw < 0.95:
             kind = rng.choice(("CAMPAIGN", "CAMPAIGN", "CARE"))
             record = {"kind": kind, "direction": "OUT", "channel": rng.choice(("mail", "app"))}
+            record["employee_id"] = rng.choice(("eve", None))
+            if rng.random() < 0.3:
+                record |= {"item": "DELIVERY", "due_at": at + rng.randint(1, 90) * HOUR}
             if rng.random() < 0.3 and name not in self.shop.gone:
                 fights = sorted(self.shop.relayed) if name in self.shop.relayed else [f"a friend of {name}"]
                 record |= {"kind": "REFERRAL", "referred_customer_id": rng.choice(fights)}
@@ -302,6 +325,7 @@ class _Maker:
         if not (self.shop.live and name in self.shop.settled):
             more = {"birthday": rng.choice(("02-29", "06-01", None)), "consent": rng.choice(({}, {"store": False}))}
             zone = rng.choice((None, "Asia/Kathmandu"))
+            more |= {"employee_id": rng.choice(("eve", None)), "staff": rng.random() < 0.1}
             self.dated(CUSTOMERS, name, at, {"joined_at": START, "language": "en", "time_zone": zone, **more})
 
     def buy(self, name: str, at: int, late: bool) -> None:
