@@ -10,9 +10,10 @@ from typing import Any, Final
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from processors.policy import Policy, PolicyError, load_policy
+from processors.policy import Policy, PolicyError
 from schemas.codec import BadRecord, read, write
 from schemas.topics import POLICIES
+from streams.texts import usable_policy
 
 log = logging.getLogger("loyalty.policies")
 
@@ -56,7 +57,7 @@ class TopicPolicies:
                 continue
             if key not in texts:
                 return None
-            self._known[key] = load_policy(texts[key], f"policies/{key}")
+            self._known[key] = usable_policy(texts[key], f"policies/{key}")
         return self._known[key]
 
     async def _texts(self) -> dict[str, str]:
@@ -95,7 +96,7 @@ def _entry(record: Any) -> tuple[str, str] | None:
         return None
     try:
         text = read(POLICIES, record.value)["text"]
-        policy = load_policy(text)
+        policy = usable_policy(text)
     except (BadRecord, PolicyError) as bad:
         log.error("policies[0]@%d cannot be used: %s", record.offset, bad)
         return None
