@@ -152,7 +152,11 @@ RULES = {
         "A fixed, hashed share of customers gets no proactive care; what they would have got is told as HELD_OUT.",
     ),
     "C9": ("Others count too", "Campaigns that others sent count against the caps."),
-    "C10": ("Why, and why not", "For each customer and kind why there is a reminder, or none: `customer ID --why`."),
+    "C10": (
+        "Why, and why not",
+        "For each customer and kind why there is a reminder, or none: `customer ID --why`. For any output the rule, the"
+        " numbers, the policy and the records behind it: `explain EVENT_ID`.",
+    ),
     "D1": (
         "No order and no repeat matters",
         "Facts, and all figures from facts alone, are the same in any order and with repeats. What is told is the same"

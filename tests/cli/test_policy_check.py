@@ -10,7 +10,7 @@ from processors.policy import load_policy
 from schemas.codec import write
 from schemas.topics import POLICIES
 from streams.cli import main
-from streams.policies import _entry
+from streams.policies import policy_in
 from streams.settings import LoyaltyError
 from streams.texts import languages, policy_text, read_policy, wording
 from tests.simulation.kafka import SimRecord
@@ -81,7 +81,7 @@ def test_C1_a_kind_whose_sentence_names_what_it_is_not_given_is_a_problem(
     key = load_policy(text).key
     fields = {"name": "shop", "version": 1, "sha256": hashlib.sha256(text.encode()).hexdigest(), "text": text}
     found = SimRecord(0, 0, key.encode(), write(POLICIES, fields))
-    assert _entry(found) is None
+    assert policy_in(found) is None
     broken.write_text(BROKEN.replace("tlh", "zh") + kind + "texts = { zh = '{usual}' }\n")
     assert main(["policy", "check", str(broken)]) == 0
 
