@@ -111,6 +111,7 @@ class _Traced(PartitionLoop):
         self.found: Found | None = None
         self.inputs: list[Behind] = []
         self.held: list[Held] = []
+        self._batch: tuple[list[Item], Behind | None] = [], None
         self._tick: Behind | None = None
         self._turned: Behind | None = None  # the last tick that brought another policy or threshold
 
@@ -137,12 +138,13 @@ class _Traced(PartitionLoop):
         if commit is None or self.found is not None:
             return
         own = self._note(plan, outcome)
+        self._batch = plan.items, own
         after = outcome.changes.customers.get(self._of.customer_id)
         if after is not None:
             self._wait(after)
         for record in commit.outbox:
             if record.topic == self._of.topic and _id_of(record.headers) == self._of.event_id:
-                self.found = self._told(record, plan, outcome, before, after, own)
+                self.found = self._told(record, outcome, before, after)
         if commit.all_due:
             self._turned = self._tick
 
@@ -155,7 +157,7 @@ class _Traced(PartitionLoop):
                 continue
             counts = (plan.counts, outcome.refused.counts, outcome.changes.counts)
             own = _behind(item, self.partition, next((why for each in counts for why in _left_out(each)), None))
-            if isinstance(item.event, Erase) or own.event == Erase.name:
+            if own.event == Erase.name:
                 self.inputs.clear()
             self.inputs.append(own)
         return own
@@ -170,23 +172,17 @@ class _Traced(PartitionLoop):
                 if not self.held or (self.held[-1].reason, self.held[-1].until) != (reason, until):
                     self.held.append(Held(after.now, reason, until))
 
-    def _told(
-        self,
-        record: Record,
-        plan: Plan,
-        outcome: Outcome,
-        before: Customer | None,
-        after: Customer | None,
-        own: Behind | None,
-    ) -> Found:
+    def _told(self, record: Record, outcome: Outcome, before: Customer | None, after: Customer | None) -> Found:
+        """What is known of the output in `record`; before, after: its customer."""
         output: Any = next(
             one.output for one in outcome.changes.outputs if getattr(one.output, "event_id", "") == self._of.event_id
         )
+        own, commit = self._batch[1], self._commit
+        assert commit is not None
         by_record = own is not None and _caused(output, own)
         moved = before is not None and after is not None and before.context != after.context
         changed = output.cause.startswith("since:") or (moved and output.at == self._fence.since)
-        seen = next((i for i in plan.items if isinstance(i.event, Tick) and i.event.at >= output.at), None)
-        noticed = own or (self._tick if seen is None else _behind(seen, self.partition))
+        noticed = self._noticed(output.at)
         if changed and not by_record:
             noticed = self._turned
         assert record.value is not None
@@ -196,11 +192,17 @@ class _Traced(PartitionLoop):
             customer=after or before,
             reminder=_reminder_of(output, before, after),
             policy=self._policy,
-            clock=plan.clock,
+            clock=commit.clock,
             record=own if by_record else None,
             noticed=noticed,
             changed=changed and not by_record,
         )
+
+    def _noticed(self, at: int) -> Behind | None:
+        """The record of the batch at whose turn it was seen that the instant `at` had come."""
+        items, own = self._batch
+        tick = next((item for item in items if isinstance(item.event, Tick) and item.event.at >= at), None)
+        return own or (self._tick if tick is None else _behind(tick, self.partition))
 
     def committed(self, answer: Answer) -> None:
         """As the loop's; of a view what was written then stands in the store."""
@@ -211,7 +213,10 @@ class _Traced(PartitionLoop):
             return
         value, headers = encode_view(self.partition, [part.encode() for pair in fields.items() for part in pair])
         if _id_of(headers) == self._of.event_id:
-            self.found = Found(value, None, None, None, self._policy, clock, None, self._tick, changed=False)
+            own = self._batch[1]
+            record = None if own is None or own.left_out else own
+            seen = self._noticed(int(fields["as_of"]))
+            self.found = Found(value, None, None, None, self._policy, clock, record, seen, changed=False)
 
 
 def _left_out(counts: Mapping[str, int]) -> Iterator[str]:

@@ -15,6 +15,7 @@ from processors.care.sections import EVENTS, PROMISES, Care
 from processors.policy import Policy, load_policy
 from schemas import library
 from schemas.codec import read, write
+from schemas.customer_value import encode_view
 from schemas.partitioner import partition_of
 from schemas.topics import (
     CARE_REMINDERS,
@@ -247,6 +248,23 @@ def test_C10_what_lay_before_an_erase_stands_behind_nothing() -> None:
     told, made = shelf.explained([one for one in shelf.told if one.topic == TIER_CHANGES][-1])
     assert made["reproduced"] is True
     assert [(one.topic, one.event) for one in told.inputs] == [(CUSTOMERS, "Erase"), (PURCHASES, "Purchase")]
+
+
+def test_C10_a_view_is_explained_by_the_record_or_the_time_that_made_it() -> None:
+    shelf = Shelf(Driven())
+    shelf.driven.buy(ANNA, T, 9_000)
+    for late in (1, 500):
+        shelf.driven.tick(T + late * DAY)
+        shelf.run()
+        fields = shelf.driven.store.partition(P).views[ANNA]
+        value, headers = encode_view(P, [part.encode() for pair in fields.items() for part in pair])
+        now = shelf.marks[-1][0]
+        of = Published(CUSTOMER_VALUE, P, 0, now, ANNA, dict(headers)["ce_id"].decode(), value, (now,))
+        _, made = shelf.explained(of)
+        assert (made["reproduced"], made["rules"]) == (True, [{"id": "V1", "says": "Rolling figures"}])
+        cause = ("record", PURCHASES) if late == 1 else ("time", TICKS)
+        assert (made["cause"]["kind"], made["cause"]["record"]["topic"]) == cause
+        assert "tier " in list(command.lines(made))[1]
 
 
 def test_C10_a_new_policy_is_named_as_the_cause_and_a_missing_one_is_an_error() -> None:
