@@ -216,6 +216,8 @@ def _across(document: Document) -> Iterator[Contradiction]:
         wrong = None if care.when is None else problem(care.when, fields.NUMBERS, fields.WORDS)
         if wrong is not None:
             yield ("care", place, "when"), wrong
+        if care.texts and document.programme.language not in care.texts:
+            yield ("care", place, "texts"), f'has none in the programme\'s language, "{document.programme.language}"'
     yield from _twice("care", [care.kind for care in document.care], "kind")
     kinds = [care.kind for care in document.care]
     yield from _twice("roster", [staff.employee for staff in document.roster], "employee")

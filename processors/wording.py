@@ -2,17 +2,21 @@
 
 `texts/<language>.toml` has the tables `reason`, `missing` (by a tier's condition), `risk` (by a signal of the score),
 `care` (by a kind of care, else by its shape) and `plain` (by any other code). A sentence of `risk` or `care` may ask
-for a number with its noun, `{have:day|days}`: "1 day", "31 days".
+for a number with its noun, `{have:day|days}`: "1 day", "31 days". A policy may bring its own sentence for
+a kind of care.
 """
 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from string import Formatter
 
+from processors.care.sections import TEXT_NUMBERS, Care
 from processors.money import major
 from processors.outputs import CareReminder, Reason
+from processors.policy import Policy
+from processors.templates import faults
 
 _MONEY = frozenset({"min_value_365d", "min_margin_365d", "min_contribution_365d", "min_value_share_rank", "club_value"})
 _TABLES = ("reason", "missing", "risk", "care", "plain")
@@ -65,27 +69,43 @@ class Wording:
             code += _GOOD
         return self._say("risk", code, have=_Number(have), usual=_Number(reason.usual))
 
-    def care(self, reminder: CareReminder, currency: str) -> str:
+    def care(self, reminder: CareReminder, policy: Policy) -> str:
         """What to do for a customer, in one sentence, see `care_of`."""
-        return self.care_of(
-            reminder.kind, reminder.shape, reminder.have, reminder.usual, reminder.what, reminder.tier, reminder.day,
-            currency,
-        )  # fmt: skip
+        one = reminder
+        return self.care_of(one.kind, one.have, one.usual, one.what, one.tier, one.day, policy)
 
-    def care_of(
-        self, kind: str, shape: str, have: float, usual: float, what: str, tier: str, date: str, currency: str
-    ) -> str:
-        """What to do for a customer, in one sentence: of the kind, else of its shape (C1). date: their day it is for.
+    def care_of(self, kind: str, have: float, usual: float, what: str, tier: str, date: str, policy: Policy) -> str:
+        """What to do for a customer, in one sentence: the policy's own of the kind, else the language's, else that of
+        its shape (C1). date: their day it is for.
 
         `what` of a tier that will fall is `tier:condition`: the sentence then says what would keep it (T6).
         """
-        code = kind if kind in self._tables["care"] else shape or "promise"
+        step: str | None = ""
         falls, _, condition = what.rpartition(":")
-        if falls and condition in self._tables["missing"]:
-            step = self.to_next(falls, condition, int(have), int(usual), currency)
-            return self._say("care", code, what=falls, step=step, date=date)
-        numbers = {"have": _Number(have), "usual": _Number(usual)}
-        return self._say("care", code, **numbers, what=what, tier=tier, step="", date=date)
+        if falls and condition == "policy":
+            what = falls
+        elif falls and condition in self._tables["missing"]:
+            what, step = falls, self.to_next(falls, condition, int(have), int(usual), policy.programme.currency)
+        return self._care_sentence(kind, policy).format(
+            have=_Number(have), usual=_Number(usual), what=what, tier=tier, step=step or "", date=date
+        )
+
+    def _care_sentence(self, kind: str, policy: Policy) -> str:
+        care = next((one for one in policy.care if one.kind == kind), None)
+        own = None if care is None else care.texts.get(policy.programme.language)
+        return own or self._sentence("care", self._care_code(kind, "promise" if care is None else care.shape))
+
+    def care_faults(self, care: Care) -> Iterator[str]:
+        """What is wrong with the sentence of a kind of care: there is none, or it names what the kind is not given."""
+        file, sentence = f"texts/{self.language}.toml", self._tables["care"].get(self._care_code(care.kind, care.shape))
+        if sentence is None:
+            yield f'{file} has no sentence for it, nor for its shape "{care.shape}"'
+            return
+        for fault in faults(sentence, care.text_fields, TEXT_NUMBERS):
+            yield f"its sentence in {file} {fault}"
+
+    def _care_code(self, kind: str, shape: str) -> str:
+        return kind if kind in self._tables["care"] else shape
 
     def plain(self, code: str, **numbers: object) -> str:
         """The sentence of any other code."""
@@ -100,10 +120,13 @@ class Wording:
         }
 
     def _say(self, table: str, code: str, **values: object) -> str:
+        return self._sentence(table, code).format(**values)
+
+    def _sentence(self, table: str, code: str) -> str:
         sentence = self._tables[table].get(code)
         if sentence is None:
             raise KeyError(f"texts/{self.language}.toml: [{table}] has no {code}")
-        return sentence.format(**values)
+        return sentence
 
 
 def _shown(code: str, number: int, currency: str) -> str:

@@ -142,10 +142,8 @@ def _worded(made: dict[str, Any], policy: Policy) -> dict[str, Any]:
     words = wording(policy.programme.language)
     for reason in made["risk_reasons"] or ():
         reason["text"] = words.risk_reason(Reason(**{name: reason[name] for name in Reason.__struct_fields__}))
-    shapes = {care.kind: care.shape for care in policy.care}
     for one in made["open_reminders"] or ():
         one["text"] = words.care_of(
-            one["kind"], shapes.get(one["kind"], ""), one["have"], one["usual"], one["what"], made["tier"],
-            one["day"], policy.programme.currency,
-        )  # fmt: skip
+            one["kind"], one["have"], one["usual"], one["what"], made["tier"], one["day"], policy
+        )
     return made

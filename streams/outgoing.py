@@ -118,7 +118,7 @@ class Outgoing(Struct, frozen=True):
         return Record(CHURN_RISK, risk.customer_id.encode(), value, head, risk.customer_id)
 
     def _care_reminder(self, partition: int, reminder: CareReminder, policy: Policy) -> Record:
-        text = self.wording(policy.programme.language).care(reminder, policy.programme.currency)
+        text = self.wording(policy.programme.language).care(reminder, policy)
         filters = {"tier": reminder.tier, "kind": reminder.kind, "status": reminder.status}
         head = headers(CARE_REMINDERS, partition, reminder.event_id, reminder.at, **filters)
         value = encode_care_reminder(reminder, text, suggestion(reminder, policy))

@@ -10,9 +10,10 @@ from typing import Any, Final
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from processors.policy import Policy, PolicyError, load_policy
+from processors.policy import Policy, PolicyError
 from schemas.codec import BadRecord, read, write
 from schemas.topics import POLICIES
+from streams.texts import usable_policy
 
 log = logging.getLogger("loyalty.policies")
 
@@ -34,7 +35,7 @@ class TopicPolicies:
         Raises KafkaError.
         """
         (own,) = self._known.values()
-        if own.key in await self._texts():
+        if own.key in await self._all():
             return
         producer = AIOKafkaProducer(bootstrap_servers=self._kafka.split(","), acks="all", enable_idempotence=True)
         await producer.start()
@@ -48,19 +49,19 @@ class TopicPolicies:
         attempt = 0
         while key not in self._known:
             try:
-                texts = await self._texts()
+                found = await self._all()
             except (KafkaError, OSError) as outage:
                 log.warning("reading the topic policies waits for Kafka: %r", outage)
                 await asyncio.sleep(_PAUSE_S[min(attempt, len(_PAUSE_S) - 1)])
                 attempt += 1
                 continue
-            if key not in texts:
+            if key not in found:
                 return None
-            self._known[key] = load_policy(texts[key], f"policies/{key}")
+            self._known[key] = found[key]
         return self._known[key]
 
-    async def _texts(self) -> dict[str, str]:
-        """Key to text of all that the topic holds."""
+    async def _all(self) -> dict[str, Policy]:
+        """All that the topic holds and can be used, by key."""
         consumer = AIOKafkaConsumer(
             bootstrap_servers=self._kafka.split(","), isolation_level="read_committed", auto_offset_reset="earliest"
         )
@@ -69,11 +70,11 @@ class TopicPolicies:
             consumer.assign([_PLACE])
             end = (await consumer.end_offsets([_PLACE]))[_PLACE]
             await consumer.seek_to_beginning(_PLACE)
-            texts: dict[str, str] = {}
+            found: dict[str, Policy] = {}
             while await consumer.position(_PLACE) < end:
                 for records in (await consumer.getmany(timeout_ms=_READ_MS)).values():
-                    texts.update(entry for record in records if (entry := _entry(record)) is not None)
-            return texts
+                    found.update((one.key, one) for record in records if (one := policy_in(record)) is not None)
+            return found
         finally:
             await consumer.stop()
 
@@ -89,17 +90,16 @@ async def publish(producer: AIOKafkaProducer, policy: Policy) -> None:
     await producer.send_and_wait(POLICIES, write(POLICIES, fields), key=policy.key.encode(), partition=0)
 
 
-def _entry(record: Any) -> tuple[str, str] | None:
-    """Key and text of a record, None where it holds none that can be used: told, and as if it were not there."""
+def policy_in(record: Any) -> Policy | None:
+    """The policy of a record, None where it holds none that can be used: told, and as if it were not there."""
     if record.value is None or record.key is None:
         return None
     try:
-        text = read(POLICIES, record.value)["text"]
-        policy = load_policy(text)
+        policy = usable_policy(read(POLICIES, record.value)["text"], POLICIES)
     except (BadRecord, PolicyError) as bad:
         log.error("policies[0]@%d cannot be used: %s", record.offset, bad)
         return None
     if policy.key.encode() != record.key:
         log.error("policies[0]@%d is called %r, its text is %s", record.offset, record.key, policy.key)
         return None
-    return policy.key, text
+    return policy

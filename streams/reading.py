@@ -76,9 +76,17 @@ class TopicReader:
             found[record.partition].append(record)
         return found
 
-    def stream(self, topic: str, *, from_beginning: bool, until_end: bool) -> Iterator[Any]:
-        """Records as they come, a partition's in its order. until_end: up to the ends at the time of the call."""
-        places = self._assign(topic)
+    def begin(self, topic: str, partition: int) -> int:
+        """The first offset that a partition still holds."""
+        (place,) = self._assign(topic, partition)
+        return int(self._consumer.beginning_offsets([place])[place])
+
+    def stream(
+        self, topic: str, *, from_beginning: bool, until_end: bool, partition: int | None = None
+    ) -> Iterator[Any]:
+        """Records as they come, a partition's in its order. until_end: up to the ends at the time of the call;
+        partition: this one alone."""
+        places = self._assign(topic, partition)
         ends = self._consumer.end_offsets(places)
         if from_beginning:
             self._consumer.seek_to_beginning(*places)
@@ -92,8 +100,9 @@ class TopicReader:
             for records in self._consumer.poll(timeout_ms=_POLL_MS).values():
                 yield from records
 
-    def _assign(self, topic: str) -> list[Any]:
-        places = [TopicPartition(topic, partition) for partition in range(self.partitions(topic))]
+    def _assign(self, topic: str, partition: int | None = None) -> list[Any]:
+        numbers = range(self.partitions(topic)) if partition is None else (partition,)
+        places = [TopicPartition(topic, number) for number in numbers]
         self._consumer.assign(places)
         self._consumer.resume(*places)  # the same places again keep what an earlier read paused
         return places

@@ -107,6 +107,11 @@ RULES = {
         "The one told, else the strongest of the risk; counted by reason, tier, store, employee.",
     ),
     "X2": ("Win-back", "Attempts, their cost, successes and the value won back are counted."),
+    "K0": (
+        "A promise is one thing",
+        "A reply, a follow-up, an answer, or whatever else was agreed by a time: due, with an inner target before it and"
+        " an owner, and it ends kept, late or broken: counted by kind, store and employee.",
+    ),
     "K1": (
         "A complaint is owed a reply",
         "By severity, in half the time for whom others listen to; past it the next level hears of it, up to the last.",
@@ -117,10 +122,19 @@ RULES = {
         " more.",
     ),
     "K3": ("The same again", "A second complaint about the same thing within the policy's days counts one more."),
+    "K4": (
+        "Complaints as figures",
+        "Open, resolved, recovered, hours to reply and to resolve, by what they are about, by store and severity.",
+    ),
+    "K5": (
+        "From complaint to cause",
+        "Complaints about one thing at one store above the policy's rate open an action, for somebody and by a time; it"
+        " closes only when the rate has fallen, and opens again when it rises.",
+    ),
     "C1": (
         "Kinds of care",
-        "A kind is an entry of the policy of one of seven shapes: calendar, festival, silence, rhythm, event, level,"
-        " promise.",
+        "A kind is an entry of the policy of one of eight shapes: calendar, festival, silence, rhythm, event, level,"
+        " promise, rate.",
     ),
     "C2": (
         "When a reminder may go",
@@ -152,7 +166,21 @@ RULES = {
         "A fixed, hashed share of customers gets no proactive care; what they would have got is told as HELD_OUT.",
     ),
     "C9": ("Others count too", "Campaigns that others sent count against the caps."),
-    "C10": ("Why, and why not", "For each customer and kind why there is a reminder, or none: `customer ID --why`."),
+    "C10": (
+        "Why, and why not",
+        "For each customer and kind why there is a reminder, or none: `customer ID --why`. For any output the rule, the"
+        " numbers, the policy and the records behind it: `explain EVENT_ID`.",
+    ),
+    "E1": (
+        "Those in charge",
+        "Customers in charge, their retention and renewal, value and equity kept, reminders in time, promises,"
+        " satisfaction with remedies; ranked only above a least number of customers.",
+    ),
+    "E3": (
+        "Customers inside",
+        "Who serves is cared for by the same code and in no figure of customers. Whom their employee leaves alone goes"
+        " back to the pool, with a warning first.",
+    ),
     "D1": (
         "No order and no repeat matters",
         "Facts, and all figures from facts alone, are the same in any order and with repeats. What is told is the same"

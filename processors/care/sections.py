@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from string import Formatter
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
@@ -12,6 +11,7 @@ from msgspec import Meta, Struct
 from processors.money import Rate
 from processors.sections import Amount, Count, Days, Name, Share, SomeDays, Words
 from processors.strict import Contradiction, unknown
+from processors.templates import faults
 
 _QUIET = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
 
@@ -46,6 +46,20 @@ EVENTS = (
 PROMISES = ("complaint", "follow_up", "inquiry", "agreed")
 """What `on` of a promise may name."""
 
+TEXT_NUMBERS = ("have", "usual")
+
+_TOUCH = ("have", "what")
+_GIVEN: Mapping[str, tuple[str, ...]] = {
+    "calendar": ("have", "what"), "festival": ("what",), "silence": ("have", "usual"), "rhythm": ("have", "usual"),
+    "promise": ("have", "usual", "what"), "complaint": ("have", "usual", "what"),
+    "follow_up": ("have", "usual", "what"), "inquiry": ("usual", "what"),
+    "agreed": ("usual", "what"), "achievement": ("what",),
+    "purchase": ("have",), "bought": ("what",), "tier_up": ("what",), "tier_falling": ("what", "step"),
+    "policy_change": ("what",), "referral": ("what",), "low_score": _TOUCH, "praise": _TOUCH, "suggestion": _TOUCH,
+    "visit": _TOUCH, "service": _TOUCH,
+}  # fmt: skip
+"""By cause of an event or a promise, else by shape: what the sentence of a kind is given beside tier and date."""
+
 
 class Care(Struct, frozen=True):
     """A kind of care. `shape`: what makes it due; `on`, `level` and the `min_` entries: what the shape asks; `when`: a
@@ -54,7 +68,8 @@ class Care(Struct, frozen=True):
     `lead_days`: so long before; `after_days`: so long after what it is about. `category`: bought. `min_complaints`,
     `within_days`: the rate of complaints at a place. `once`: on the date itself, not each year. `reply_hours`: of a
     promise. `tiers`: None for all. `free`: costs no money. `held_out`: the control group is left out of it. `whom`:
-    customers, staff, or all; promises are made to all.
+    customers, staff, or all; promises are made to all. `texts`: its own sentence by language, before that of the
+    language's file.
     """
 
     kind: Annotated[str, Meta(pattern=r"\A[A-Z][A-Z0-9_]{0,63}\Z", description="a name in capitals")]
@@ -79,6 +94,7 @@ class Care(Struct, frozen=True):
     free: bool = False
     held_out: bool = True
     whom: Literal["customers", "staff", "all"] | None = None
+    texts: Mapping[str, Words] = {}
 
     @property
     def internal(self) -> bool:
@@ -92,7 +108,16 @@ class Care(Struct, frozen=True):
         whom = self.whom or ("all" if self.shape == "promise" else "customers")
         return whom in ("all", sort)
 
+    @property
+    def text_fields(self) -> tuple[str, ...]:
+        """What a sentence of the kind may name."""
+        cause = self.on if self.shape in ("event", "promise") and self.on is not None else self.shape
+        return (*_GIVEN.get(cause, ()), "tier", "date")
+
     def contradictions(self) -> Iterator[Contradiction]:
+        for language, text in self.texts.items():
+            for fault in faults(text, self.text_fields, TEXT_NUMBERS):
+                yield ("texts", language), fault
         if self.level is not None and self.shape != "level":
             yield ("level",), f'is for shape "level" only; this shape is "{self.shape}"'
         if self.level is None and self.shape == "level":
@@ -163,10 +188,5 @@ class Idea(Struct, frozen=True):
 
     def contradictions(self) -> Iterator[Contradiction]:
         for language, text in self.texts.items():
-            try:
-                named = {field for _, field, _, _ in Formatter().parse(text) if field is not None}
-            except ValueError as error:
-                yield ("texts", language), f'is "{text}": {error}; write a brace that is meant as such twice'
-                continue
-            for one in sorted(named - set(IDEA_FIELDS)):
-                yield ("texts", language), f"names {{{one}}}: " + unknown(one, IDEA_FIELDS, "field")
+            for fault in faults(text, IDEA_FIELDS):
+                yield ("texts", language), fault

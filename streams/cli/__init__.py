@@ -50,6 +50,7 @@ TABLE: tuple[Entry, ...] = (
     Entry("employees", "serving", "those in charge of customers, by how well these are kept"),
     Entry("summary", "ask", "customers by tier, value shares, who rose and fell"),
     Entry("subscribe", "listen", "read a topic, decoded"),
+    Entry("explain", "explain", "why an output was told: rule, numbers, policy, input records"),
     Entry("dead-letters list", "listen", "records that could not be used, and why"),
     Entry("dead-letters retry", "listen", "send them again"),
     Entry("fit", "fit", "fit the policy's models and weights on the history in Kafka"),

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from processors.money import major
-from processors.policy import Policy, PolicyError, Tier, load_policy
+from processors.policy import Policy, PolicyError, Tier
 from streams.cli.command import FAILED, OK, Command
 from streams.cli.output import Output
-from streams.settings import LoyaltyError, Settings
-from streams.texts import policy_text, wording
+from streams.settings import Settings
+from streams.texts import policy_text, usable_policy
 
 _MONEY = ("min_value_365d", "min_margin_365d", "min_contribution_365d")
 
@@ -23,18 +23,10 @@ def _configure(parser: ArgumentParser) -> None:
 def _check(args: Namespace, settings: Settings) -> int:
     out = Output.of(args)
     path: Path = args.file or settings.policy
-    problems, policy = [], None
     try:
-        policy = load_policy(policy_text(path), str(path))
-        wording(policy.programme.language)
+        policy = usable_policy(policy_text(path), str(path))
     except PolicyError as error:
-        problems = error.problems
-    except LoyaltyError as error:
-        if policy is None:
-            raise
-        problems = [f"{path}: {error}"]
-    if problems or policy is None:
-        _tell_problems(out, path, problems)
+        _tell_problems(out, path, error.problems)
         return FAILED
     _tell(out, policy)
     return OK

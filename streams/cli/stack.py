@@ -150,11 +150,11 @@ def _redis_rows(settings: Settings) -> Iterator[dict[str, Any]]:
 
 
 def _policy_rows(settings: Settings) -> Iterator[dict[str, Any]]:
-    from processors.policy import PolicyError, load_policy
-    from streams.texts import policy_text
+    from processors.policy import PolicyError
+    from streams.texts import policy_text, usable_policy
 
     try:
-        policy = load_policy(policy_text(settings.policy), str(settings.policy))
+        policy = usable_policy(policy_text(settings.policy), str(settings.policy))
         yield _row("policy", f"{policy.key} in {settings.policy}")
     except PolicyError as error:
         yield _row("policy", str(settings.policy), f"{len(error.problems)} problems; see `loyalty policy check`")

@@ -1,13 +1,19 @@
 """`loyalty policy check`, as it is typed."""
 
+import hashlib
 import json
 from pathlib import Path
 
 import pytest
 
+from processors.policy import load_policy
+from schemas.codec import write
+from schemas.topics import POLICIES
 from streams.cli import main
+from streams.policies import policy_in
 from streams.settings import LoyaltyError
 from streams.texts import languages, policy_text, read_policy, wording
+from tests.simulation.kafka import SimRecord
 
 SHIPPED = Path("infra/policy.toml")
 BROKEN = '[programme]\nname = "shop"\nversion = 1\ncurrency = "USD"\nlanguage = "tlh"\n[[tiers]]\nname = "member"\n'
@@ -56,6 +62,37 @@ def test_a_language_without_texts_is_a_problem(capsys: pytest.CaptureFixture[str
     broken.write_text(BROKEN)
     assert main(["policy", "check", str(broken)]) == 1
     assert "language is 'tlh', which has no texts; there are en, zh" in capsys.readouterr().out
+
+
+def test_C1_a_kind_whose_sentence_names_what_it_is_not_given_is_a_problem(
+    capsys: pytest.CaptureFixture[str], broken: Path
+) -> None:
+    kind = '[[care]]\nkind = "THANK_REFERRAL"\nshape = "rhythm"\n'
+    broken.write_text(BROKEN.replace("tlh", "zh") + kind)
+    assert main(["policy", "check", str(broken)]) == 1
+    told = capsys.readouterr().out.splitlines()[0]
+    assert told == (
+        f'{broken}:9: care[0].kind is "THANK_REFERRAL": its sentence in texts/zh.toml names {{what}}: is no field; '
+        'there are date, have, tier, usual; name it otherwise, or give it a sentence: texts = { zh = "…" }'
+    )
+    with pytest.raises(LoyaltyError, match=r"cannot be used:\n  mine.toml:9: care\[0\].kind"):
+        read_policy(broken)
+    text = broken.read_text()
+    key = load_policy(text).key
+    fields = {"name": "shop", "version": 1, "sha256": hashlib.sha256(text.encode()).hexdigest(), "text": text}
+    found = SimRecord(0, 0, key.encode(), write(POLICIES, fields))
+    assert policy_in(found) is None
+    broken.write_text(BROKEN.replace("tlh", "zh") + kind + "texts = { zh = '{usual}' }\n")
+    assert main(["policy", "check", str(broken)]) == 0
+
+
+def test_C1_every_shipped_sentence_names_only_what_its_kind_is_given() -> None:
+    for file in SHIPPED.parent.glob("policy*.toml"):
+        assert read_policy(file)
+    forms = wording("en").forms()
+    assert {one.kind for one in read_policy(SHIPPED).care} <= {
+        name.removeprefix("care.") for name in forms if name.startswith("care.")
+    }
 
 
 def test_a_file_that_cannot_be_read_is_told_in_a_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

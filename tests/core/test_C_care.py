@@ -14,7 +14,7 @@ from msgspec import to_builtins
 from processors import tier
 from processors.care.ideas import suggestion
 from processors.care.people import assigned, held_out
-from processors.care.sections import Staff
+from processors.care.sections import EVENTS, Staff
 from processors.customer import FOREVER
 from processors.events import Anniversary
 from processors.money import Rate
@@ -339,7 +339,7 @@ def test_T6_a_tier_that_will_be_lost_by_time_alone_is_told_once_with_what_keeps_
     ]
     assert [one.at for one in partition.told if one.direction == "DOWN"] == [below + 30 * DAY_MS]
     english = Wording((ROOT / "processors/texts/en.toml").read_text(), "en")
-    assert english.care(partition.care[0], "USD") == (
+    assert english.care(partition.care[0], partition.policy) == (
         "Will lose silver on 2026-02-09: tell them what keeps it: buy for 70.00 USD more for silver"
     )
     saved = Partition(policy_of(HEAD + SILVER + kind))
@@ -572,5 +572,36 @@ def test_C1_a_sentence_names_the_customers_own_day():
     english = Wording((ROOT / "processors/texts/en.toml").read_text(), "en")
     for zone in (None, "America/New_York", "Asia/Shanghai"):
         log = [profile(utc("2025-01-05T12:00"), birthday="01-12", time_zone=zone)]
-        first = Partition(policy_of(HEAD + kind)).run([*plainly(log), utc("2025-01-11T12:00")]).care[0]
-        assert english.care(first, "USD") == "Birthday on 2025-01-12: congratulate"
+        partition = Partition(policy_of(HEAD + kind)).run([*plainly(log), utc("2025-01-11T12:00")])
+        assert english.care(partition.care[0], partition.policy) == "Birthday on 2025-01-12: congratulate"
+
+
+def test_C1_a_policys_own_sentence_comes_before_the_languages():
+    kind = '[[care]]\nkind = "THANKS"\nshape = "silence"\nafter_days = 1\n'
+    kind += "texts = { en = 'Silent for {have:day|days} (usual: {usual}): call this {tier}, {date}' }\n"
+    start = utc("2025-01-05T12:00")
+    partition = Partition(policy_of(HEAD + kind)).run([*plainly([sale(start, 6_000)]), start + 2 * DAY_MS])
+    english = Wording((ROOT / "processors/texts/en.toml").read_text(), "en")
+    assert (
+        english.care(partition.care[0], partition.policy) == "Silent for 1 day (usual: 1): call this member, 2025-01-06"
+    )
+
+
+OF_EVENTS = "".join(
+    f'[[care]]\nkind = "X{n}"\nshape = "event"\non = "{on}"\nfree = true\n'
+    for n, on in enumerate(EVENTS)
+    if on != "bought"
+)
+
+
+@given(policies(), rules(), st.data())
+def test_C1_a_reminder_is_given_what_its_sentence_may_name_and_nothing_else(text, care, data):
+    """What a kind is not given is empty in all that is told of it: a sentence that could name it would say nothing."""
+    policy = policy_of(policy_text(text, care + OF_EVENTS))
+    kinds = {one.kind: one for one in policy.care}
+    log = data.draw(lives(policy.programme.time_zone))
+    for one in Partition(policy).run(plainly(log)).care:
+        fields = kinds[one.kind].text_fields
+        for name in ("have", "usual", "what"):
+            falling = name != "what" and "step" in fields  # its two numbers say `step`
+            assert name in fields or falling or not getattr(one, name), (one.kind, name)

@@ -65,8 +65,8 @@ def test_C4_an_open_reminder_of_the_view_has_its_sentence_in_the_language_of_the
     log = plainly([profile(START - DAY_MS), sale(START), complaint(START + 1)])
     anna = Partition(policy).run([*log, START + DAY_MS // 2]).customers["anna"]
     (one,) = _worded(whole(view(anna, policy)), policy)["open_reminders"]
-    named = (one["kind"], "promise", one["have"], one["usual"], one["what"], anna.told.tier, one["day"])
-    assert one["text"] == wording(language).care_of(*named, policy.programme.currency)
+    named = (one["kind"], one["have"], one["usual"], one["what"], anna.told.tier, one["day"])
+    assert one["text"] == wording(language).care_of(*named, policy)
     assert one["what"] in one["text"]
     assert one["text"].isascii() == (language == "en")
 
