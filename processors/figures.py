@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+from processors.benefits.figures import count_benefits
 from processors.customer import Customer
 from processors.policy import Policy
 from processors.referrals import count_word_of_mouth
@@ -15,7 +16,7 @@ from processors.referrals import count_word_of_mouth
 
 def count(counts: Counter[str], before: Customer | None, after: Customer | None, policy: Policy) -> None:
     """Add to `counts` what changed between `before` and `after`, None: not there. Customers by tier and by level of
-    risk; word of mouth (W4)."""
+    risk; word of mouth (W4); benefits (T9)."""
     held, holds = (None if one is None else one.told for one in (before, after))
     for kind, was, now in (
         ("customers", None if held is None else held.tier, None if holds is None else holds.tier),
@@ -27,3 +28,4 @@ def count(counts: Counter[str], before: Customer | None, after: Customer | None,
             if now is not None:
                 counts[f"{kind}:{now}"] += 1
     count_word_of_mouth(counts, before, after, policy)
+    count_benefits(counts, before, after)

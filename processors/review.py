@@ -14,6 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from processors import loyalty, risk, tier, worth
+from processors.benefits.came_to import next_change
 from processors.care import life
 from processors.care.due import Look
 from processors.customer import FOREVER, Customer, Told
@@ -57,6 +58,8 @@ def review(customer: Customer, now: int, around: Surroundings, policy: Policy) -
     due = FOREVER if until is None else calendar.begins_after(until, now)
     if verdict.deadline is not None and verdict.deadline < due:
         due = verdict.deadline
+    if policy.benefits or history.ledger is not None:
+        due = min(due, next_change(history, told, now, policy))
     cared = None
     if policy.care or told.care.open or told.care.waiting:
         cared = _care(customer, verdict, told, history, seen, now, policy)

@@ -14,6 +14,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from processors.benefits.reminding import reminders
 from processors.care.book import Reminder
 from processors.care.sections import EVENTS, PROMISES, Care
 from processors.customer import Told
@@ -314,6 +315,11 @@ def _referral(care: Care, look: Look) -> Iterator[Reminder]:
             yield _since(care, look, name, at, what=name)
 
 
+def _benefit(care: Care, look: Look) -> Iterator[Reminder]:
+    """A benefit was earned and can be used (T9)."""
+    return reminders(care, look.facts, look.told, look.now, look.local, look.policy)
+
+
 _EVENTS: Final[dict[str, Shape]] = {
     "first_purchase": _first_purchase,
     "purchase": _purchase,
@@ -330,6 +336,7 @@ _EVENTS: Final[dict[str, Shape]] = {
     "suggestion": _touches(lambda one: one.item == "SUGGESTION"),
     "visit": _touches(lambda one: one.kind == "VISIT"),
     "service": _touches(lambda one: one.kind == "SERVICE"),
+    "benefit": _benefit,
 }
 assert set(_EVENTS) == set(EVENTS)
 

@@ -39,7 +39,7 @@ class CareRules(Struct, frozen=True):
 
 EVENTS = (
     "first_purchase", "purchase", "new_category", "bought", "tier_up", "tier_falling", "policy_change", "referral",
-    "low_score", "praise", "suggestion", "visit", "service",
+    "low_score", "praise", "suggestion", "visit", "service", "benefit",
 )  # fmt: skip
 """What `on` of a kind of care may name whose shape is "event"."""
 
@@ -90,7 +90,7 @@ class Care(Struct, frozen=True):
             yield ("category",), 'and on = "bought" go together: what they bought'
         if self.min_amount is not None and self.on != "purchase":
             yield ("min_amount",), 'is for on = "purchase" only'
-        if self.shape == "calendar" and self.after_days and self.lead_days:
+        if (self.shape == "calendar" or self.on == "benefit") and self.after_days and self.lead_days:
             yield ("lead_days",), "and after_days can't both be: one is before the day, one behind it"
         if self.escalate_days is not None and self.expires_days is not None and self.escalate_days > self.expires_days:
             yield (

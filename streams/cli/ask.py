@@ -24,7 +24,16 @@ SHOWN: Final = 20
 
 RISK_LEVELS = ("OK", "WATCH", "AT_RISK", "LOST")
 _TIMES: Final = frozenset(
-    {"as_of", "tier_since", "first_purchase_at", "last_purchase_at", "next_review_at", "last_touch_at", "paid_back_at"}
+    {
+        "as_of",
+        "tier_since",
+        "first_purchase_at",
+        "last_purchase_at",
+        "next_review_at",
+        "last_touch_at",
+        "paid_back_at",
+        "club_since",
+    }
 )
 _MONEY: Final = frozenset(
     {"value_365d", "margin_365d", "cost_to_serve_365d", "contribution_365d", "average_order", "lifetime_value", "clv",
@@ -180,11 +189,22 @@ def _readable(seen: Mapping[str, Any]) -> dict[str, Any]:
             shown[name] = "; ".join(
                 f"{one['kind']} {one['status']}, for {utc_iso(one['due_at'])}: {one['text']}" for one in value
             )
+        elif name == "entitlements":
+            shown[name] = "; ".join(_entitlement(one, seen["currency"]) for one in value)
         elif name in _MONEY:
             shown[name] = f"{money(value, seen['currency'])} {seen['currency']}"
         else:
             shown[name] = ", ".join(map(str, value)) if isinstance(value, list) else value
     return shown
+
+
+def _entitlement(one: Mapping[str, Any], currency: str | None) -> str:
+    """T9: "coffee OPEN, 2 left (a coffee, 2.50 USD) until 2024-05-01T10:00:00.000Z [benefit:coffee:sale-17]"."""
+    worth = f"{money(one['worth'], currency)} {currency}" if one["worth"] else None
+    what = ", ".join(part for part in (one["get"], worth) if part)
+    left = f", {one['left']} left" if one["left"] else ""
+    owed = f", {one['owed']} used without a right" if one["owed"] else ""
+    return f"{one['benefit']} {one['state']}{left}{owed} ({what}) until {utc_iso(one['expires_at'])} [{one['id']}]"
 
 
 # ---- summary
