@@ -304,11 +304,11 @@ def _benefit_numbers(policy: Policy) -> Iterator[str]:
         worth = None if one.worth is None else f"{major(one.worth, currency)} off"
         what = ", ".join(part for part in (one.get, worth) if part)
         if one.buy is None:
-            how = f"{one.uses} times a calendar year for {', '.join(one.tiers or ())}"
+            how = f"{one.uses} a calendar year for {', '.join(one.tiers or ())}"
         else:
             of = "of all" if one.buy.category is None else f"of `{one.buy.category}`"
             full = f"{one.buy.quantity} pieces" if one.buy.amount is None else major(one.buy.amount, currency)
-            how = f"{one.uses} times for each full {full} {of} in one sale, within {one.expires_days} days"
+            how = f"{one.uses} for each full {full} {of} in one sale, within {one.expires_days} days"
         yield f"`[[benefits]]` {one.name}: {what}; {how}"
 
 

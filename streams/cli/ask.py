@@ -211,6 +211,7 @@ def _entitlement(one: Mapping[str, Any], currency: str | None) -> str:
 
 
 _SUMMED: Final = ("customer_id", "tier", "value_365d", "risk_level", "value_at_stake", "risk_reasons")
+_ASKED: Final = (*_SUMMED, "entitlements")
 
 
 def run_summary(args: Namespace, settings: Settings) -> int:
@@ -219,11 +220,12 @@ def run_summary(args: Namespace, settings: Settings) -> int:
     with CustomersNow(settings) as now:
         policy, clock = now.policy(), now.clock()
         counts = now.figures()
-        views = [{name: seen[name] for name in _SUMMED} for seen in now.everyone()]
+        views = [{name: seen[name] for name in _ASKED} for seen in now.everyone()]
     tiers = summary.tiers(views, [tier.name for tier in policy.tiers])
     top = summary.top_share(seen["value_365d"] for seen in views)
     risks, first = summary.risks(views, RISK_LEVELS), summary.most_at_stake(views)
     exits, mouth, care = summary.exits(counts), summary.word_of_mouth(counts), summary.care(counts)
+    benefits = summary.benefits(views)
     with TopicReader(settings.kafka) as reader:
         moves = summary.moves(reader, clock)
         held, dead = summary.records(reader), summary.dead_letters(reader)
@@ -240,6 +242,7 @@ def run_summary(args: Namespace, settings: Settings) -> int:
             "most_at_stake": [{name: seen[name] for name in _SUMMED} for seen in first],
             "exits": exits._asdict(),
             "care": [line._asdict() for line in care],
+            "benefits": [line._asdict() for line in benefits],
             "word_of_mouth": None if mouth is None else mouth._asdict(),
             "moves": {way: {"number": move.number, "latest": move.latest} for way, move in moves.items()},
             "records": held,
@@ -256,6 +259,7 @@ def run_summary(args: Namespace, settings: Settings) -> int:
     if mouth is not None:
         _say_word_of_mouth(out, mouth)
     _say_care(out, care)
+    _say_benefits(out, policy, benefits)
     _say_records(out, held, dead)
     return OK
 
@@ -370,6 +374,14 @@ def _say_care(out: Output, care: list[summary.CareLine]) -> None:
     ]
     out.say()
     out.table(rows, title="Reminders so far")
+
+
+def _say_benefits(out: Output, policy: Policy, benefits: list[summary.BenefitLine]) -> None:
+    currency = policy.programme.currency
+    for line in benefits:
+        states = ", ".join(f"{number:,} {state}" for state, number in sorted(line.states.items()))
+        owed = f", {money(line.owed, currency)} {currency} owed" if line.owed else ""
+        out.say(f"Benefit {line.benefit}: {states}; can be used {line.left:,} times{owed}.")
 
 
 def _say_word_of_mouth(out: Output, mouth: summary.WordOfMouth) -> None:

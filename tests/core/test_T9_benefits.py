@@ -18,6 +18,9 @@ from processors.policy import Policy
 from processors.review import evaluated
 from processors.view import view
 from schemas.state import decode, encode, facts_bytes
+from streams import summary
+from streams.cli import ask
+from streams.customers_now import whole
 from tests.core.driving import HORIZON_MS, Partition, plainly
 from tests.core.events import ny, sale
 from tests.core.logs import cuts, unordered
@@ -377,10 +380,12 @@ def test_T9_the_view_shows_the_id_a_till_names_and_the_day_of_the_club():
     anna = Partition(policy_of(text)).run(plainly([bought(0, 3, START)])).customers["anna"]
     shown = view(anna, policy_of(text))
     assert shown["club_since"] == START
-    assert json.loads(str(shown["entitlements"]))[0] == {
+    visit, coffee = json.loads(str(shown["entitlements"]))[::-1]
+    assert coffee["id"] == MINE
+    assert visit == {
         "id": "benefit:visit:2024", "benefit": "visit", "state": "OPEN", "left": 1, "used": 0, "owed": 0, "worth": 900,
         "get": "a visit", "earned_at": START, "expires_at": ny("2025-01-01T00:00"),
-    } or json.loads(str(shown["entitlements"]))[0]["id"] == MINE  # fmt: skip
+    }  # fmt: skip
 
 
 def test_T9_who_never_earned_a_benefit_keeps_nothing_of_it_and_an_earned_one_is_no_coupon():
@@ -398,3 +403,43 @@ def test_T9_erased_it_is_gone():
     partition.erase("anna", plainly([bought(1, 1, START + 9, MINE)]))
     assert held(partition) == {}
     assert not partition.counts["benefits:coffee:OPEN"]
+
+
+# ---- care, and what people read
+
+
+def reminded(kind: str, log: list[Plain], until: int) -> list[tuple[str, int, int]]:
+    text = policy() + f'[[care]]\nkind = "BENEFIT"\nshape = "event"\non = "benefit"\nfree = true\n{kind}'
+    partition = Partition(policy_of(text)).run([*plainly(log), until])
+    assert len({one.event_id for one in partition.care}) == len(partition.care)
+    return [(one.status, one.at, one.due_at) for one in partition.care]
+
+
+def test_T9_C1_who_can_use_a_benefit_is_reminded_before_it_ends_and_no_more_once_it_was_used():
+    ends = ny("2024-05-04T12:00")
+    due = ("DUE", ends - 14 * DAY_MS, ends - 1)
+    log = [bought(0, 3, START)]
+    assert reminded("lead_days = 14\n", log, ends) == [due, ("EXPIRED", ends, ends - 1)]
+    used = [*log, bought(1, 1, ends - DAY_MS, MINE)]
+    assert reminded("lead_days = 14\n", used, ends) == [due, ("WITHDRAWN", ends - DAY_MS, ends - 1)]
+    assert reminded("lead_days = 14\n", [*log, back(1, 0, 1, START + 1)], ends) == []
+    assert reminded("after_days = 2\nexpires_days = 5\n", log, START + 8 * DAY_MS) == [
+        ("DUE", ny("2024-03-07T12:00"), ends - 1),
+        ("EXPIRED", ny("2024-03-07T12:00") + 5 * DAY_MS, ends - 1),
+    ]
+    assert reminded("after_days = 60\n", log, ends + DAY_MS) == [], "it would come too late"
+
+
+def test_T9_people_read_what_there_is_and_the_summary_adds_up():
+    log = [bought(0, 7, START), bought(1, 1, START + 1, MINE), bought(2, 3, START + 2), back(3, 2, 3, START + 3)]
+    log += [bought(4, 1, START + 4, "benefit:coffee:e2")]
+    rules = policy_of(policy())
+    seen = whole(view(Partition(rules).run(plainly(log)).customers["anna"], rules))
+    shown = {name: seen[name] for name in ("currency", "entitlements")}
+    assert ask._readable(shown)["entitlements"] == (
+        f"coffee OPEN, 1 left (a coffee, 2.50 USD) until 2024-05-04T16:00:00.000Z [{MINE}]; "
+        "coffee OWED, 1 used without a right (a coffee, 2.50 USD) until 2024-05-04T16:00:00.002Z [benefit:coffee:e2]"
+    )
+    assert summary.benefits([seen, seen, seen | {"entitlements": None}]) == [
+        summary.BenefitLine("coffee", {"OPEN": 2, "OWED": 2}, 2, 500)
+    ]
