@@ -72,9 +72,10 @@ def stories(draw: st.DrawFn, zone: str, most: int = 9) -> list[Plain]:
     names = [f"e{n}" for n in range(draw(st.integers(2, most)))]
     day = draw(st.sampled_from(("2023-01-01", "2023-12-30", "2024-02-28"))).split("-")
     at = dates.midnight(dates.date(*map(int, day)).toordinal(), zone)
-    ids = [f"benefit:{which}:{name}" for which in ("coffee", "bag") for name in names]
-    ids += [f"benefit:visit:{year}" for year in (2022, 2023, 2024, 2025, "soon")] + ["benefit:none:e0", "C-17"]
-    ids += ids[: len(names)]  # coffee counts most
+    first = names[:3]  # most is about these, so that much meets
+    ids = [f"benefit:{which}:{name}" for which in ("coffee", "coffee", "bag") for name in first]
+    ids += [f"benefit:visit:{year}" for year in (2022, 2023, 2024, 2025, "soon")]
+    ids += [f"benefit:coffee:{names[-1]}", "benefit:none:e0", "C-17"]
     lines = st.fixed_dictionaries(
         {
             "category": st.sampled_from(("cd", "cd", "wine")),
@@ -97,7 +98,7 @@ def stories(draw: st.DrawFn, zone: str, most: int = 9) -> list[Plain]:
         bought = {"topic": "purchases", "kind": what, "currency": draw(st.sampled_from(("USD", "USD", "EUR"))),
                   "lines": draw(st.lists(lines, max_size=2)), "coupon_ids": tuple(named)}  # fmt: skip
         if what == "RETURN":
-            bought["original_event_id"] = draw(st.sampled_from((*names, None)))
+            bought["original_event_id"] = draw(st.sampled_from((*first, *first, *names, None)))
         story.append(own | bought)
     return story
 
