@@ -254,7 +254,17 @@ def _counters(world: World, undisturbed: World) -> None:
 
 def _of_people(name: str) -> bool:
     """Whether the figure is a sum over the customers as they are; exits are of the past, too."""
-    sorts = ("customers:", "risk:", "gained", "leads_", "sales_", "lost_referred", "referrers", "referrals_refused:")
+    sorts = (
+        "customers:",
+        "risk:",
+        "gained",
+        "leads_",
+        "sales_",
+        "lost_referred",
+        "referrers",
+        "referrals_refused:",
+        "benefits",
+    )
     return name.startswith(sorts) and name != "referrals_refused:self"
 
 
