@@ -13,6 +13,7 @@ from msgspec import Struct
 from msgspec.msgpack import encode
 from msgspec.structs import replace
 
+from processors.benefits.ledger import is_benefit, noted
 from processors.care.book import EMPTY, Book
 from processors.charge import Charge
 from processors.events import (
@@ -137,6 +138,8 @@ def apply(customer: Customer, event: Dated, policy: Policy, keep_from: int = 0) 
         return customer
     at = event.occurred_at
     changes = fold(history, event, policy)
+    if policy.benefits or history.ledger is not None:
+        changes |= noted(history, event, policy)
     changes["seen"] = with_seen(history.seen, key, at, event.content, keep_from)
     if history.first_at is None or at < history.first_at:
         changes["first_at"] = at
@@ -194,7 +197,7 @@ def _purchase(history: History, event: Purchase, policy: Policy) -> Changes:
     if categories is not history.categories:
         changes["categories"] = categories
     changes["tried"] = _with_tried(history, event, day)
-    if event.coupon_ids:
+    if event.coupon_ids and not all(map(is_benefit, event.coupon_ids)):
         changes["coupons"] = with_coupon(history.coupons, day)
     return changes
 

@@ -52,13 +52,15 @@ TYPES: Final[Mapping[str, type[str | int | float]]] = {
     "open_reminders": str,
     "employee_id": str,
     "staff": int,
+    "entitlements": str,
+    "club_since": int,
 }
 """Each field and what its text in the hash is read as."""
 
 FIELDS: Final = tuple(TYPES)
 """The fields, in the order of `Values`."""
 
-_JSON: Final = frozenset({"benefits", "loyalty_signs", "risk_reasons", "exit", "open_reminders"})
+_JSON: Final = frozenset({"benefits", "loyalty_signs", "risk_reasons", "exit", "open_reminders", "entitlements"})
 WORDS: Final = tuple(name for name, kind in TYPES.items() if kind is str and name not in _JSON)
 """Fields of one text: what a condition may compare with texts."""
 

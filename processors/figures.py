@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+from processors.benefits.figures import count_benefits
 from processors.charge import CUSTOMERS, sort_of
 from processors.complaints import count_complaints
 from processors.customer import Customer
@@ -17,7 +18,8 @@ from processors.referrals import count_word_of_mouth
 
 def count(counts: Counter[str], before: Customer | None, after: Customer | None, policy: Policy) -> None:
     """Add to `counts` what changed between `before` and `after`, None: not there. Customers by tier and by level of
-    risk; word of mouth (W4); complaints (K4). Those who serve are in no figure of customers; their complaints count."""
+    risk; word of mouth (W4); complaints (K4); benefits (T9). Those who serve are in no figure of customers; their
+    complaints count."""
     if before is not None or after is not None:
         count_complaints(counts, before, after, policy)
     before, after = (None if one is None or sort_of(one.history) != CUSTOMERS else one for one in (before, after))
@@ -32,3 +34,4 @@ def count(counts: Counter[str], before: Customer | None, after: Customer | None,
             if now is not None:
                 counts[f"{kind}:{now}"] += 1
     count_word_of_mouth(counts, before, after, policy)
+    count_benefits(counts, before, after)

@@ -22,6 +22,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 from xxhash import xxh3_64_digest, xxh32_digest
 
+from processors.benefits.book import Ledger, kept
 from processors.days import Calendar
 from processors.events import Profile
 from processors.money import AMOUNT_END, TooMuch
@@ -106,7 +107,7 @@ class History(Struct, frozen=True, array_like=True, gc=False):
     lifetime_margin, lifetime_serve: ever. last_touch_at: the last contact by us (ms). claims: who brought this
     customer, as (ms, referrer), the earliest first. refused: those brought who do not count, see `word_of_mouth`. kin:
     how those stand who brought, or were brought. last_store: of the last SALE, None where it named none. place: of a
-    place, which is no customer.
+    place, which is no customer. ledger: of benefits earned, returned and used (T9), None: none.
     """
 
     first_at: int | None = None
@@ -138,6 +139,7 @@ class History(Struct, frozen=True, array_like=True, gc=False):
     kin: dict[str, Kin] = {}
     last_store: str | None = None
     place: Place | None = None
+    ledger: Ledger | None = None
 
 
 def id_hash(kind: str, event_id: str) -> bytes:
@@ -327,6 +329,10 @@ def _day_index(days: bytes, number: int) -> int:
 
 def within(history: History, day: int) -> History:
     """`history` without the days that have left the window ending on `day`; `now` never goes back, so they don't."""
+    if history.ledger is not None:
+        ledger = kept(history.ledger, day)
+        if ledger is not history.ledger:
+            history = replace(history, ledger=ledger)
     days, first = history.days, day - WINDOW_DAYS + 1
     if history.place is not None:
         history = replace(history, place=_lately(history.place, first))

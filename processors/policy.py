@@ -18,6 +18,8 @@ from msgspec import Meta, Struct
 from msgspec.structs import astuple
 
 from processors import fields, strict
+from processors.benefits import sections as benefit_sections
+from processors.benefits.sections import Benefit
 from processors.care.sections import Care, CareRules, Employees, Idea, Promises, Staff
 from processors.days import Calendar
 from processors.lifetime import Model, Spend
@@ -78,6 +80,7 @@ class Document(Struct, frozen=True):
     calendar: Feasts = Feasts()
     currencies: Currencies = Currencies()
     grades: tuple[Grade, ...] = ()
+    benefits: tuple[Benefit, ...] = ()
 
 
 class Policy(Struct, frozen=True, kw_only=True):
@@ -108,6 +111,7 @@ class Policy(Struct, frozen=True, kw_only=True):
     feasts: Feasts
     currencies: Currencies
     grades: tuple[Grade, ...]
+    benefits: tuple[Benefit, ...]
     text: str
     label: str
     key: str
@@ -229,6 +233,8 @@ def _across(document: Document) -> Iterator[Contradiction]:
         yield from _known(("ideas", place, "tiers"), idea.tiers or (), names, "tier")
         if document.programme.language not in idea.texts:
             yield ("ideas", place, "texts"), f'has none in the programme\'s language, "{document.programme.language}"'
+    yield from _twice("benefits", [benefit.name for benefit in document.benefits], "name")
+    yield from benefit_sections.contradictions(document.benefits, document.tiers)
     yield from _twice("segments", [segment.name for segment in document.segments], "name")
     yield from _grades(document.grades)
     programme = document.programme.currency

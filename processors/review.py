@@ -14,6 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from processors import loyalty, risk, tier, worth
+from processors.benefits.came_to import next_change
 from processors.care import life
 from processors.care.look import Look
 from processors.charge import charged
@@ -60,6 +61,8 @@ def review(customer: Customer, now: int, around: Surroundings, policy: Policy) -
         due = verdict.deadline
     if policy.employees.span_days is not None:
         told = _in_charge(told, history, now)
+    if policy.benefits or history.ledger is not None:
+        due = min(due, next_change(history, told, now, policy))
     cared = None
     if policy.care or told.care.open or told.care.waiting:
         cared = _care(customer, verdict, told, history, seen, now, policy)

@@ -7,6 +7,7 @@ from typing import Final
 
 import msgspec
 
+from processors.benefits.came_to import entitlements, shown
 from processors.care.life import said
 from processors.care.look import Look
 from processors.care.people import held_out
@@ -68,6 +69,8 @@ def values(customer: Customer, policy: Policy, was: Values | None = None, risk: 
         _reminders(customer, policy) if told.care.open else "[]",
         owner_of(history, told.charge),
         1 if sort_of(history) == STAFF else None,
+        _entitlements(customer, policy) if policy.benefits or history.ledger is not None else None,
+        told.club_since,
     )
 
 
@@ -78,6 +81,12 @@ def _reminders(customer: Customer, policy: Policy) -> str:
     outputs = [said(customer.id, one, "ESCALATED" if one.step else "DUE", look) for one in told.care.open]
     outputs.sort(key=lambda one: (one.priority, one.due_at, one.reminder_id))
     return json.dumps([{name: getattr(one, name) for name in _SHOWN} for one in outputs], ensure_ascii=False)
+
+
+def _entitlements(customer: Customer, policy: Policy) -> str | None:
+    """`entitlements`: those that a till may use, or that matter still, the earliest earned first (T9)."""
+    found = shown(entitlements(customer.history, customer.told, customer.now, policy), customer.now)
+    return _write_json(found).decode() if found else None
 
 
 _SHOWN: Final = (

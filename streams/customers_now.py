@@ -32,7 +32,9 @@ FIELDS: Final[tuple[str, ...]] = tuple(
 )
 """All fields of the view, whatever this release fills in."""
 
-JSON_FIELDS: Final = frozenset({"risk_reasons", "loyalty_signs", "segments", "benefits", "open_reminders", "exit"})
+JSON_FIELDS: Final = frozenset(
+    {"risk_reasons", "loyalty_signs", "segments", "benefits", "open_reminders", "exit", "entitlements"}
+)
 """Fields that are JSON in the hash and on the topic: lists and objects for whoever asks here."""
 
 

@@ -27,6 +27,7 @@ RULES: Final[Mapping[str, str]] = {
     "T3": "One step down",
     "T6": "A tier at risk",
     "T7": "Lifetime club",
+    "T9": "Benefits as entitlements",
     "R2": "The score",
     "R3": "Levels",
     "R6": "Fading",
@@ -55,7 +56,7 @@ _OF_STATUS: Final[Mapping[str, tuple[str, ...]]] = {
 }  # fmt: skip
 _OF_CAUSE: Final[Mapping[str, str]] = {
     "tier_falling": "T6", "complaint": "K1", "follow_up": "K2", "inquiry": "K0", "agreed": "K0", "rate": "K5",
-    "silence": "C5", "owner": "E3", "achievement": "E3",
+    "silence": "C5", "owner": "E3", "achievement": "E3", "benefit": "T9",
 }  # fmt: skip
 
 

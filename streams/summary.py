@@ -191,6 +191,30 @@ def care(counts: Mapping[str, int]) -> list[CareLine]:
     return lines
 
 
+class BenefitLine(NamedTuple):
+    """One benefit (T9): entitlements that views show, by state; left: how often they can be used in all; owed: what was
+    used without a right, minor units."""
+
+    benefit: str
+    states: Mapping[str, int]
+    left: int
+    owed: int
+
+
+def benefits(views: Iterable[Mapping[str, Any]]) -> list[BenefitLine]:
+    """A line for each benefit that anybody has, by name."""
+    states: dict[str, Counter[str]] = {}
+    left: Counter[str] = Counter()
+    owed: Counter[str] = Counter()
+    for seen in views:
+        for one in seen["entitlements"] or ():
+            name = one["benefit"]
+            states.setdefault(name, Counter())[one["state"]] += 1
+            left[name] += one["left"]
+            owed[name] += one["owed"] * one["worth"]
+    return [BenefitLine(name, dict(states[name]), left[name], owed[name]) for name in sorted(states)]
+
+
 def share(part: int, whole: int) -> float | None:
     """`part` of `whole`; None where that says nothing."""
     return part / whole if whole > 0 else None

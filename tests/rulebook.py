@@ -68,6 +68,11 @@ RULES = {
         "Who has ever brought, or bought, enough, or has stayed long enough, has a floor tier for good: returns,"
         " complaints and silence take nothing away.",
     ),
+    "T9": (
+        "Benefits as entitlements",
+        "Earned by a tier or by buying, used, expired, taken back with the sale: a return never leaves a gain, nor"
+        " takes the same thing twice. What was used without a right is owed, and shown.",
+    ),
     "L1": ("Five signs", "Of loyalty: repeats, speaks up, varied, recommends, steadfast."),
     "L2": (
         "The layer",
@@ -109,8 +114,8 @@ RULES = {
     "X2": ("Win-back", "Attempts, their cost, successes and the value won back are counted."),
     "K0": (
         "A promise is one thing",
-        "A reply, a follow-up, an answer, or whatever else was agreed by a time: due, with an inner target before it and"
-        " an owner, and it ends kept, late or broken: counted by kind, store and employee.",
+        "A reply, a follow-up, an answer, or whatever else was agreed by a time: due, with an inner target before it"
+        " and an owner, and it ends kept, late or broken: counted by kind, store and employee.",
     ),
     "K1": (
         "A complaint is owed a reply",
@@ -321,12 +326,27 @@ def _fading_numbers(policy: Policy) -> Iterator[str]:
     yield f"`[risk] fading` = {policy.risk.fading}: the share of the own expectation that the last 90 days lack"
 
 
+def _benefit_numbers(policy: Policy) -> Iterator[str]:
+    currency = policy.programme.currency
+    for one in policy.benefits:
+        worth = None if one.worth is None else f"{major(one.worth, currency)} off"
+        what = ", ".join(part for part in (one.get, worth) if part)
+        if one.buy is None:
+            how = f"{one.uses} a calendar year for {', '.join(one.tiers or ())}"
+        else:
+            of = "of all" if one.buy.category is None else f"of `{one.buy.category}`"
+            full = f"{one.buy.quantity} pieces" if one.buy.amount is None else major(one.buy.amount, currency)
+            how = f"{one.uses} for each full {full} {of} in one sale, within {one.expires_days} days"
+        yield f"`[[benefits]]` {one.name}: {what}; {how}"
+
+
 NUMBERS = {
     "V1": _value_numbers,
     "V3": _worth_numbers,
     "T1": _condition_numbers,
     "T2": _down_numbers,
     "T3": _step_numbers,
+    "T9": _benefit_numbers,
     "L1": _sign_numbers,
     "R2": _score_numbers,
     "R3": _level_numbers,

@@ -14,6 +14,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from processors.benefits.reminding import reminders
 from processors.care import actions, promises
 from processors.care.book import Reminder
 from processors.care.look import Look, Shape, afresh, after, is_over, lasting_days, reminder
@@ -256,6 +257,11 @@ def _achievement(care: Care, look: Look) -> Iterator[Reminder]:
             yield after(care, look, touch.at, touch.at, what=what.strip())
 
 
+def _benefit(care: Care, look: Look) -> Iterator[Reminder]:
+    """A benefit was earned and can be used (T9)."""
+    return reminders(care, look.facts, look.told, look.now, look.local, look.policy)
+
+
 _EVENTS: Final[dict[str, Shape]] = {
     "first_purchase": _first_purchase,
     "purchase": _purchase,
@@ -273,6 +279,7 @@ _EVENTS: Final[dict[str, Shape]] = {
     "visit": _touches(lambda one: one.kind == "VISIT"),
     "service": _touches(lambda one: one.kind == "SERVICE"),
     "achievement": _achievement,
+    "benefit": _benefit,
 }
 assert set(_EVENTS) == set(EVENTS)
 

@@ -39,7 +39,7 @@ class CareRules(Struct, frozen=True):
 
 EVENTS = (
     "first_purchase", "purchase", "new_category", "bought", "tier_up", "tier_falling", "policy_change", "referral",
-    "low_score", "praise", "suggestion", "visit", "service", "achievement",
+    "low_score", "praise", "suggestion", "visit", "service", "achievement", "benefit",
 )  # fmt: skip
 """What `on` of a kind of care may name whose shape is "event"."""
 
@@ -134,7 +134,7 @@ class Care(Struct, frozen=True):
         for name in ("min_complaints", "within_days"):
             if (getattr(self, name) is None) == (self.shape == "rate"):
                 yield (name,), 'and shape = "rate" go together: so many complaints within so many days'
-        if self.shape == "calendar" and self.after_days and self.lead_days:
+        if (self.shape == "calendar" or self.on == "benefit") and self.after_days and self.lead_days:
             yield ("lead_days",), "and after_days can't both be: one is before the day, one behind it"
         if self.escalate_days is not None and self.expires_days is not None and self.escalate_days > self.expires_days:
             yield (

@@ -24,7 +24,16 @@ SHOWN: Final = 20
 
 RISK_LEVELS = ("OK", "WATCH", "AT_RISK", "LOST")
 _TIMES: Final = frozenset(
-    {"as_of", "tier_since", "first_purchase_at", "last_purchase_at", "next_review_at", "last_touch_at", "paid_back_at"}
+    {
+        "as_of",
+        "tier_since",
+        "first_purchase_at",
+        "last_purchase_at",
+        "next_review_at",
+        "last_touch_at",
+        "paid_back_at",
+        "club_since",
+    }
 )
 _MONEY: Final = frozenset(
     {"value_365d", "margin_365d", "cost_to_serve_365d", "contribution_365d", "average_order", "lifetime_value", "clv",
@@ -180,6 +189,8 @@ def _readable(seen: Mapping[str, Any]) -> dict[str, Any]:
             shown[name] = "; ".join(
                 f"{one['kind']} {one['status']}, for {utc_iso(one['due_at'])}: {one['text']}" for one in value
             )
+        elif name == "entitlements":
+            shown[name] = "; ".join(_entitlement(one, seen["currency"]) for one in value)
         elif name in _MONEY:
             shown[name] = f"{money(value, seen['currency'])} {seen['currency']}"
         else:
@@ -187,10 +198,20 @@ def _readable(seen: Mapping[str, Any]) -> dict[str, Any]:
     return shown
 
 
+def _entitlement(one: Mapping[str, Any], currency: str | None) -> str:
+    """T9: "coffee OPEN, 2 left (a coffee, 2.50 USD) until 2024-05-01T10:00:00.000Z [benefit:coffee:sale-17]"."""
+    worth = f"{money(one['worth'], currency)} {currency}" if one["worth"] else None
+    what = ", ".join(part for part in (one["get"], worth) if part)
+    left = f", {one['left']} left" if one["left"] else ""
+    owed = f", {one['owed']} used without a right" if one["owed"] else ""
+    return f"{one['benefit']} {one['state']}{left}{owed} ({what}) until {utc_iso(one['expires_at'])} [{one['id']}]"
+
+
 # ---- summary
 
 
 _SUMMED: Final = ("customer_id", "tier", "value_365d", "risk_level", "value_at_stake", "risk_reasons")
+_ASKED: Final = (*_SUMMED, "entitlements")
 
 
 def run_summary(args: Namespace, settings: Settings) -> int:
@@ -199,11 +220,12 @@ def run_summary(args: Namespace, settings: Settings) -> int:
     with CustomersNow(settings) as now:
         policy, clock = now.policy(), now.clock()
         counts = now.figures()
-        views = [{name: seen[name] for name in _SUMMED} for seen in now.everyone()]
+        views = [{name: seen[name] for name in _ASKED} for seen in now.everyone()]
     tiers = summary.tiers(views, [tier.name for tier in policy.tiers])
     top = summary.top_share(seen["value_365d"] for seen in views)
     risks, first = summary.risks(views, RISK_LEVELS), summary.most_at_stake(views)
     exits, mouth, care = summary.exits(counts), summary.word_of_mouth(counts), summary.care(counts)
+    benefits = summary.benefits(views)
     with TopicReader(settings.kafka) as reader:
         moves = summary.moves(reader, clock)
         held, dead = summary.records(reader), summary.dead_letters(reader)
@@ -220,6 +242,7 @@ def run_summary(args: Namespace, settings: Settings) -> int:
             "most_at_stake": [{name: seen[name] for name in _SUMMED} for seen in first],
             "exits": exits._asdict(),
             "care": [line._asdict() for line in care],
+            "benefits": [line._asdict() for line in benefits],
             "word_of_mouth": None if mouth is None else mouth._asdict(),
             "moves": {way: {"number": move.number, "latest": move.latest} for way, move in moves.items()},
             "records": held,
@@ -236,6 +259,7 @@ def run_summary(args: Namespace, settings: Settings) -> int:
     if mouth is not None:
         _say_word_of_mouth(out, mouth)
     _say_care(out, care)
+    _say_benefits(out, policy, benefits)
     _say_records(out, held, dead)
     return OK
 
@@ -350,6 +374,14 @@ def _say_care(out: Output, care: list[summary.CareLine]) -> None:
     ]
     out.say()
     out.table(rows, title="Reminders so far")
+
+
+def _say_benefits(out: Output, policy: Policy, benefits: list[summary.BenefitLine]) -> None:
+    currency = policy.programme.currency
+    for line in benefits:
+        states = ", ".join(f"{number:,} {state}" for state, number in sorted(line.states.items()))
+        owed = f", {money(line.owed, currency)} {currency} owed" if line.owed else ""
+        out.say(f"Benefit {line.benefit}: {states}; can be used {line.left:,} times{owed}.")
 
 
 def _say_word_of_mouth(out: Output, mouth: summary.WordOfMouth) -> None:

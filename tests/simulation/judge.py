@@ -263,7 +263,7 @@ def _of_people(name: str) -> bool:
     """Whether the figure is a sum over the customers as they are; exits are of the past, too."""
     sorts = (
         "customers:", "risk:", "gained", "leads_", "sales_", "lost_referred", "referrers", "referrals_refused:",
-        "complaints_", "resolve_le_", "overdue:",
+        "complaints_", "resolve_le_", "overdue:", "benefits",
     )  # fmt: skip
     return name.startswith(sorts) and name != "referrals_refused:self"
 

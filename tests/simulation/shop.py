@@ -58,6 +58,15 @@ complaint = 500
 channels = {{ mail = 60 }}
 [currencies]
 rates = {{ EUR = 1.08 }}
+[[benefits]]
+name = "coffee"
+buy = {{ amount = 6_000 }}
+worth = 300
+expires_days = 30
+[[benefits]]
+name = "visit"
+tiers = ["silver", "gold"]
+get = "a visit"
 """
 
 _CARE = """
@@ -232,6 +241,11 @@ class _Maker:
             "lines": lines,
             **more,
         }
+        if rng.random() < 0.3:  # uses what some sale may have earned, or this year's of the tier; or gives it back
+            earned = f"coffee:e{rng.randint(1, self.ids[name])}"
+            record["coupon_ids"] = [f"benefit:{rng.choice((earned, earned, 'visit:2024'))}"]
+        if record["kind"] == "RETURN":
+            record["original_event_id"] = f"e{rng.randint(1, self.ids[name] + 1)}"
         return record, sum(line["net_amount"] for line in lines)
 
     def sold(self, record: dict[str, Any], amount: int) -> None:
