@@ -53,7 +53,7 @@ _GIVEN: Mapping[str, tuple[str, ...]] = {
     "calendar": ("have", "what"), "festival": ("what",), "silence": ("have", "usual"), "rhythm": ("have", "usual"),
     "promise": ("have", "usual", "what"), "complaint": ("have", "usual", "what"),
     "follow_up": ("have", "usual", "what"), "inquiry": ("usual", "what"),
-    "agreed": ("usual", "what"), "achievement": ("what",),
+    "agreed": ("usual", "what"), "achievement": ("what",), "benefit": ("have", "usual", "what"), "rate": ("have", "usual", "what"),
     "purchase": ("have",), "bought": ("what",), "tier_up": ("what",), "tier_falling": ("what", "step"),
     "policy_change": ("what",), "referral": ("what",), "low_score": _TOUCH, "praise": _TOUCH, "suggestion": _TOUCH,
     "visit": _TOUCH, "service": _TOUCH,
