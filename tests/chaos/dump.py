@@ -185,12 +185,11 @@ def _flat(path: str, value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _last(kafka: str, topic: str) -> dict[str, dict[str, Any] | None]:
-    found: dict[str, dict[str, Any] | None] = {}
-    for record in committed(kafka, topic):
-        fields = None if record.value is None else codec.read(topic, record.value)
+    last = {record.key.decode(): record.value for record in committed(kafka, topic)}
+    found = {name: None if value is None else codec.read(topic, value) for name, value in last.items()}
+    for fields in found.values():
         if fields is not None:
             fields.pop("seq", None)
-        found[record.key.decode()] = fields
     return found
 
 
