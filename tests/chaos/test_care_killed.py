@@ -23,7 +23,7 @@ from tests.conftest import ROOT
 from tests.live.test_care_year import Year
 from tests.oracle import care as oracle
 
-pytestmark = [pytest.mark.chaos, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.chaos, pytest.mark.slow, pytest.mark.timeout(900)]
 
 POLICY = Path(ROOT) / "infra" / "policy-completejourney.toml"
 CUSTOMERS, KILLS = 60, 12
@@ -92,6 +92,7 @@ def ill_treated(world: World, rng: Random, undisturbed: Dump) -> tuple[Dump, Yea
 def test_C2_C4_C5_D1_killed_workers_and_ill_sent_records_tell_the_same_care(
     battered: World, tmp_path: Path, rng: Random
 ) -> None:
+    battered.end()
     world = World(battered.stack, tmp_path, prefix="care", policy=POLICY)
     with ended(world):
         undisturbed, clean = in_peace(world, tmp_path)

@@ -14,7 +14,7 @@ from tests.chaos.conftest import CUSTOMERS, Year
 from tests.chaos.dump import Dump
 from tests.chaos.world import COUNTED, Process, World, until
 
-pytestmark = [pytest.mark.chaos, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.chaos, pytest.mark.slow, pytest.mark.timeout(900)]
 
 KILLS = 30
 

@@ -14,7 +14,7 @@ from tests.chaos.dump import Dump, differences, problems, summary
 from tests.chaos.test_kill_worker import share
 from tests.chaos.world import World
 
-pytestmark = [pytest.mark.chaos, pytest.mark.slow]
+pytestmark = [pytest.mark.chaos, pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 def test_two_undisturbed_runs_end_alike(fed: World, undisturbed: Dump) -> None:

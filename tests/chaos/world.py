@@ -32,7 +32,7 @@ from streams.topics_admin import create_topics, delete_topics
 from tests.chaos.dump import Dump, differences, dump, problems, summary
 from tests.conftest import ROOT, environ_of
 
-DEADLINE_S = 120.0
+DEADLINE_S = 240.0
 LOOK_S = 0.004
 SESSION_MS = 2_000
 _TAIL_LINES = 25
