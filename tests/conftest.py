@@ -1,8 +1,9 @@
 """What all tests share: the real servers, a namespace of their own each, and how hypothesis searches.
 
-`stack` is one Kafka and one Redis for the whole run, on free ports with data in a temporary folder; a test gets
-`settings` with its own key prefix and consumer group, which costs nothing. Topic names are fixed, so a test that needs
-empty topics calls `fresh_topics()`. A test that kills servers takes `make_stack()` and harms nobody else's.
+`stack` is one Kafka and one Redis for the whole run, on free ports with data in a temporary folder (where processes
+share the files, one of each for each process); a test gets `settings` with its own key prefix and consumer group, which
+costs nothing. Topic names are fixed, so a test that needs empty topics calls `fresh_topics()`. A test that kills
+servers takes `make_stack()` and harms nobody else's.
 """
 
 import itertools
@@ -59,9 +60,21 @@ def environ_of(stack: Stack, prefix: str) -> dict[str, str]:
     }
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What needs no servers comes first, what kills them last: a plain mistake shows in seconds."""
-    items.sort(key=lambda item: 2 * bool(item.get_closest_marker("chaos")) + bool(item.get_closest_marker("live")))
+LONGEST = (
+    "test_first_light", "test_million", "test_kill_worker", "test_care_year", "test_kill_servers", "test_care_killed",
+    "test_examples", "test_lost_redis", "test_undisturbed", "test_stack",
+)  # fmt: skip
+"""The files that take longest, in that order: two processes that share files then end at about the same time."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What needs no servers comes first, what kills them last: a plain mistake shows in seconds. Where processes share
+    the files, each with servers of its own, the longest come first."""
+    if hasattr(config, "workerinput"):  # of pytest-xdist
+        places = {name: place for place, name in enumerate(LONGEST)}
+        items.sort(key=lambda item: places.get(item.path.stem, len(places)))
+    else:
+        items.sort(key=lambda item: 2 * bool(item.get_closest_marker("chaos")) + bool(item.get_closest_marker("live")))
 
 
 @pytest.fixture(scope="session")

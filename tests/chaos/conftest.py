@@ -17,25 +17,19 @@ from tests.chaos.world import Process, World, ended
 from tests.conftest import ROOT
 
 CUSTOMERS = int(os.environ.get("LOYALTY_TEST_CUSTOMERS", "200"))
+SMALL = {"LOYALTY_BATCH_RECORDS": "60", "LOYALTY_DUE_SLICE": "40", "LOYALTY_CACHE_CUSTOMERS": "200"}
+"""Many commits to die in."""
 SEED = int(os.environ.get("SEED", "1"))
 
 
 @pytest.fixture(scope="session")
 def battered(make_stack: Callable[[], Stack], tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """A stack of our own and the installation on it. Small batches: many commits to die in."""
+    """A stack of our own and the installation on it."""
     stack = make_stack()
     stack.up()
     policy = tmp_path_factory.mktemp("policy") / "policy.toml"
     policy.write_text(_without_thanks((Path(ROOT) / "infra" / "policy-completejourney.toml").read_text("utf-8")))
-    world = World(
-        stack,
-        tmp_path_factory.mktemp("chaos"),
-        prefix="chaos",
-        policy=policy,
-        LOYALTY_BATCH_RECORDS="60",
-        LOYALTY_DUE_SLICE="40",
-        LOYALTY_CACHE_CUSTOMERS="200",
-    )
+    world = World(stack, tmp_path_factory.mktemp("chaos"), prefix="chaos", policy=policy, **SMALL)
     try:
         yield world
     finally:

@@ -35,14 +35,15 @@ _OWN_OF_A_RUN = ("epoch", "seq", topics.RELAY)
 
 class Dump(Struct, kw_only=True):
     """An installation at rest. By customer id: states (flattened), views (as the hash has them), due (ms, one entry a
-    partition), changes and alerts (in the order of their topics), values (last on customer-value), told (last on its
-    topic)."""
+    partition), changes, alerts and reminders (in the order of their topics), values (last on customer-value), told
+    (last on its topic)."""
 
     states: dict[str, dict[str, Any]]
     views: dict[str, dict[str, str]]
     due: dict[str, list[int]]
     changes: dict[str, list[dict[str, Any]]]
     alerts: dict[str, list[dict[str, Any]]]
+    reminders: dict[str, list[dict[str, Any]]]
     values: dict[str, dict[str, Any] | None]
     told: dict[str, dict[str, Any] | None]
     kpi: dict[str, int]
@@ -74,6 +75,7 @@ def dump(settings: Settings, policy: Policy) -> Dump:
         due=held.due,
         changes=changes_told(settings),
         alerts=changes_told(settings, topics.CHURN_RISK),
+        reminders=changes_told(settings, topics.CARE_REMINDERS),
         values=_last(settings.kafka, topics.CUSTOMER_VALUE),
         told=_last(settings.kafka, topics.TOLD),
         kpi=held.kpi,
@@ -183,12 +185,11 @@ def _flat(path: str, value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _last(kafka: str, topic: str) -> dict[str, dict[str, Any] | None]:
-    found: dict[str, dict[str, Any] | None] = {}
-    for record in committed(kafka, topic):
-        fields = None if record.value is None else codec.read(topic, record.value)
+    last = {record.key.decode(): record.value for record in committed(kafka, topic)}
+    found = {name: None if value is None else codec.read(topic, value) for name, value in last.items()}
+    for fields in found.values():
         if fields is not None:
             fields.pop("seq", None)
-        found[record.key.decode()] = fields
     return found
 
 
@@ -226,6 +227,7 @@ def problems(dump: Dump) -> list[str]:
         *due_problems(dump),
         *change_problems(dump.changes, dump.views),
         *alert_problems(dump.alerts, dump.views),
+        *_twice(topics.CARE_REMINDERS, dump.reminders),
         *_value_problems(dump),
         *_told_problems(dump),
     ]
@@ -246,10 +248,7 @@ def due_problems(dump: Dump | Kept) -> Iterator[str]:
 
 def change_problems(changes: Mapping[str, list[dict[str, Any]]], views: Mapping[str, Any]) -> Iterator[str]:
     """No change may be told twice; each must follow from the one before, and the last lead to the tier held."""
-    ids = Counter(change["event_id"] for told in changes.values() for change in told)
-    for event_id, times in ids.items():
-        if times > 1:
-            yield f"tier-changes: {event_id} was told {times} times"
+    yield from _twice(topics.TIER_CHANGES, changes)
     for customer_id, told in changes.items():
         for before, after in pairwise(told):
             if before["to_tier"] != after["from_tier"] or before["at"] > after["at"]:
@@ -259,12 +258,16 @@ def change_problems(changes: Mapping[str, list[dict[str, Any]]], views: Mapping[
             yield f"customer {customer_id}: last told {told[-1]['event_id']}, but holds {held['tier']}"
 
 
+def _twice(topic: str, outputs: Mapping[str, list[dict[str, Any]]]) -> Iterator[str]:
+    """An id stands for one output."""
+    for event_id, times in Counter(one["event_id"] for told in outputs.values() for one in told).items():
+        if times > 1:
+            yield f"{topic}: {event_id} was told {times} times"
+
+
 def alert_problems(alerts: Mapping[str, list[dict[str, Any]]], views: Mapping[str, Any]) -> Iterator[str]:
     """As `change_problems`, of the levels of risk; and the reasons of each alert must add up to its score."""
-    ids = Counter(alert["event_id"] for told in alerts.values() for alert in told)
-    for event_id, times in ids.items():
-        if times > 1:
-            yield f"churn-risk: {event_id} was told {times} times"
+    yield from _twice(topics.CHURN_RISK, alerts)
     for customer_id, told in alerts.items():
         for before, after in pairwise(told):
             if before["level"] != after["previous_level"] or before["at"] > after["at"]:
@@ -321,6 +324,7 @@ def differences(want: Dump, got: Dump) -> list[str]:
         *_differing("told", want.told, got.told, {"at"}),
         *_changes_differing(want.changes, got.changes),
         *_changes_differing(want.alerts, got.alerts),
+        *_changes_differing(want.reminders, got.reminders),
         *_fields("due", "", want.due, got.due),
         *_fields("kpi", "", _compared(want.kpi), _compared(got.kpi)),
         *_fields("fence", "", want.fences, got.fences),

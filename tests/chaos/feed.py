@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from schemas import codec, topics
 from streams import ingest
@@ -121,29 +121,45 @@ def _complaint(item: Item, number: int) -> bytes:
     )
 
 
-async def _write(settings: Settings, customers: int, part: int, parts: int, every: Every) -> int:
+class Span(NamedTuple):
+    """Ticks at these instants (ms), of which this import writes those after `after` (None: all), the last at `last`."""
+
+    times: Sequence[int]
+    after: int | None
+    last: int
+
+
+async def send(settings: Settings, feed: Iterable[Item], span: Span, mark: str) -> int:
+    """All of the feed up to the last tick and the ticks, acknowledged; how many lie in the topics.
+
+    `at` of an item says when it is sent.
+    """
     policy = read_policy(settings.policy)
-    feed = records(customers)
-    until = ingest.end_of_day(feed[-1].at, policy.calendar)
-    times = list(ingest.tick_times(feed[0].at, until, every, policy.calendar))
-    cuts = [-1, *(times[len(times) * n // parts - 1] for n in range(1, parts + 1))]
-    after, last = cuts[part], cuts[part + 1]
-    clocks = dict.fromkeys(range(settings.partitions), after if part else None)
-    mine = [item for item in feed if after < item.at <= last]
-    ticks = iter([at for at in times if after < at <= last])
+    clocks = dict.fromkeys(range(settings.partitions), span.after)
     producer = ingest.producer_for(settings)
     await producer.start()
     try:
-        ticking = Ticking(ticks, last, clocks, policy, f"chaos/{customers}/{part}")
-        done = await ingest.write_feed(ingest.Sender(producer), mine, settings.partitions, ticking, None, Silent())
+        ticking = Ticking(iter(span.times), span.last, clocks, policy, mark)
+        done = await ingest.write_feed(ingest.Sender(producer), feed, settings.partitions, ticking, None, Silent())
         return done.written + done.ticks * settings.partitions
     finally:
         await producer.stop()
 
 
+def ticks(settings: Settings, first_ms: int, until_ms: int, every: Every = DAILY) -> list[int]:
+    """The instants of the ticks of an import."""
+    return list(ingest.tick_times(first_ms, until_ms, every, read_policy(settings.policy).calendar))
+
+
 def write(settings: Settings, customers: int, part: int = 0, parts: int = 1, every: Every = DAILY) -> int:
     """All records and their ticks, acknowledged, or those of one part of the year; how many lie in the topics."""
-    return asyncio.run(_write(settings, customers, part, parts, every))
+    feed = records(customers)
+    times = ticks(settings, feed[0].at, ingest.end_of_day(feed[-1].at, read_policy(settings.policy).calendar), every)
+    cuts = [-1, *(times[len(times) * n // parts - 1] for n in range(1, parts + 1))]
+    after, last = cuts[part], cuts[part + 1]
+    mine = [item for item in feed if after < item.at <= last]
+    span = Span([at for at in times if after < at <= last], after if part else None, last)
+    return asyncio.run(send(settings, mine, span, f"chaos/{customers}/{part}"))
 
 
 if __name__ == "__main__":

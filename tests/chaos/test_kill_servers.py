@@ -11,7 +11,7 @@ from tests.chaos.conftest import Year
 from tests.chaos.dump import Dump
 from tests.chaos.world import World
 
-pytestmark = [pytest.mark.chaos, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.chaos, pytest.mark.slow, pytest.mark.timeout(900)]
 
 KILLS = 5
 

@@ -12,9 +12,9 @@ import pytest
 
 from tests.chaos.conftest import CUSTOMERS, Year
 from tests.chaos.dump import Dump
-from tests.chaos.world import COUNTED, Process, Seen, World, until
+from tests.chaos.world import COUNTED, Process, World, until
 
-pytestmark = [pytest.mark.chaos, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.chaos, pytest.mark.slow, pytest.mark.timeout(900)]
 
 KILLS = 30
 
@@ -24,31 +24,9 @@ def input_records(undisturbed: Dump) -> int:
     return sum(int(at) for name, at in undisturbed.fences.items() if name.split()[1] in COUNTED)
 
 
-def moment(rng: Random, before: Seen, total: int) -> tuple[Callable[[Seen], bool], str]:
-    """When to strike next: right after taking over, after some commits, with outputs waiting, or after some records."""
-    kind = rng.choice(("epoch", "commits", "waiting", "records", "records"))
-    if kind == "epoch":
-        return lambda seen: seen.epochs != before.epochs, "an epoch was taken"
-    if kind == "commits":
-        least = before.commits + rng.randint(1, 12)
-        return lambda seen: seen.commits >= least, f"{least} commits"
-    if kind == "waiting":
-        return lambda seen: seen.commits > before.commits and seen.waiting > 0, "outputs wait in an outbox"
-    least = before.records + rng.randint(1, total // KILLS)
-    return lambda seen: seen.records >= least, f"{least} records are folded"
-
-
 def test_D1_thirty_kills_of_the_worker_during_the_import(world: World, undisturbed: Dump, rng: Random) -> None:
-    total = input_records(undisturbed)
     feeding = world.start("tests.chaos.feed", str(CUSTOMERS))
-    before = Seen(0, (), 0, 0)
-    for number in range(KILLS):
-        worker = world.worker()
-        condition, what = moment(rng, before, total)
-        before = world.until_seen(condition, f"kill {number + 1}: {what}")
-        assert worker.code is None, f"the worker ended by itself\n{world.tails()}"
-        worker.kill()
-    assert before.records < total, "all was folded before the last kill, which then proves nothing"
+    world.kill_workers(rng, KILLS, input_records(undisturbed))
     assert feeding.ends() == 0, feeding.tail()
     world.finish()
     world.assert_same_as(undisturbed)

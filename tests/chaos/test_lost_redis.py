@@ -11,7 +11,7 @@ from tests.chaos.conftest import Year
 from tests.chaos.dump import Dump, differences, problems, summary
 from tests.chaos.world import World
 
-pytestmark = [pytest.mark.chaos, pytest.mark.slow]
+pytestmark = [pytest.mark.chaos, pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 _OF_THIS_REDIS = re.compile(r"kpi |fence \S+ (since|recovers) ")

@@ -10,7 +10,7 @@ from tests.chaos.dump import Dump
 from tests.chaos.proxy import LossyProxy
 from tests.chaos.world import World
 
-pytestmark = [pytest.mark.chaos, pytest.mark.slow]
+pytestmark = [pytest.mark.chaos, pytest.mark.slow, pytest.mark.timeout(900)]
 
 LOST = 25
 

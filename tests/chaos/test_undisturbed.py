@@ -14,7 +14,7 @@ from tests.chaos.dump import Dump, differences, problems, summary
 from tests.chaos.test_kill_worker import share
 from tests.chaos.world import World
 
-pytestmark = [pytest.mark.chaos, pytest.mark.slow]
+pytestmark = [pytest.mark.chaos, pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 def test_two_undisturbed_runs_end_alike(fed: World, undisturbed: Dump) -> None:
@@ -38,20 +38,22 @@ def test_R3_T4_two_workers_other_batches_and_other_ticks_tell_the_same_under_the
     assert not problems(found), f"{summary(problems(found))}\n{world.tails()}"
     assert found.alerts == undisturbed.alerts
     assert found.changes == undisturbed.changes
+    assert found.reminders == undisturbed.reminders
     assert found.states == undisturbed.states
 
 
 def test_the_comparison_sees_what_it_is_for(undisturbed: Dump) -> None:
     """A comparison that is blind would pass any run."""
     one, other = next(iter(undisturbed.changes)), next(iter(undisturbed.alerts))
+    third = next(iter(undisturbed.reminders))
 
     def told(change: str) -> list[str]:
         found = deepcopy(undisturbed)
-        exec(change, {"found": found, "one": one, "other": other})
+        exec(change, {"found": found, "one": one, "other": other, "third": third})
         return [
             line
             for line in problems(found) + differences(undisturbed, found)
-            if any(name in line for name in (one, other, "outbox"))
+            if any(name in line for name in (one, other, third, "outbox"))
         ]
 
     for change in (
@@ -69,6 +71,9 @@ def test_the_comparison_sees_what_it_is_for(undisturbed: Dump) -> None:
         "found.alerts[other].append(found.alerts[other][-1])",
         "found.alerts[other].pop()",
         "found.alerts[other][0]['reasons'].pop()",
+        "found.reminders[third].append(found.reminders[third][-1])",
+        "found.reminders[third].pop()",
+        "found.reminders[third][0]['status'] = 'gone'",
         "found.told[one]['tier'] = 'gone'",
         "found.unpublished['{0} outbox'] = 1",
     ):

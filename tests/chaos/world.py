@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import redis
@@ -31,7 +32,7 @@ from streams.topics_admin import create_topics, delete_topics
 from tests.chaos.dump import Dump, differences, dump, problems, summary
 from tests.conftest import ROOT, environ_of
 
-DEADLINE_S = 120.0
+DEADLINE_S = 240.0
 LOOK_S = 0.004
 SESSION_MS = 2_000
 _TAIL_LINES = 25
@@ -145,7 +146,6 @@ class World:
         self._keys = Keys(self.settings.prefix)
         self._redis = redis.Redis.from_url(self.settings.redis, socket_timeout=5)
         self._processes: list[Process] = []
-        self.kills = 0
 
     # -- processes
 
@@ -174,6 +174,20 @@ class World:
         worker = self.worker("--until-caught-up", **more)
         code = worker.ends(seconds)
         assert code == 0, f"the last worker ended with {code}\n{self.tails()}"
+
+    def kill_workers(self, rng: Random, kills: int, total: int, **more: str) -> None:
+        """One worker after the other, each killed in the middle of the work, which must not be done by the last kill.
+
+        total: input records there are, or will be. more: further LOYALTY_* of the workers.
+        """
+        before = Seen(0, (), 0, 0)
+        for number in range(kills):
+            worker = self.worker(**more)
+            condition, what = _moment(rng, before, total // kills)
+            before = self.until_seen(condition, f"kill {number + 1}: {what}")
+            assert worker.code is None, f"the worker ended by itself\n{self.tails()}"
+            worker.kill()
+        assert before.records < total, "all was folded before the last kill, which then proves nothing"
 
     def end(self) -> None:
         """No process of ours is left."""
@@ -255,6 +269,21 @@ class World:
         wrong = problems(found) + differences(undisturbed, found)
         assert not wrong, f"{summary(wrong)}\n{self.tails()}"
         return found
+
+
+def _moment(rng: Random, before: Seen, most: int) -> tuple[Callable[[Seen], bool], str]:
+    """When to strike next: right after taking over, after some commits, with outputs waiting, or after some records,
+    `most` at most."""
+    kind = rng.choice(("epoch", "commits", "waiting", "records", "records"))
+    if kind == "epoch":
+        return lambda seen: seen.epochs != before.epochs, "an epoch was taken"
+    if kind == "commits":
+        least = before.commits + rng.randint(1, 12)
+        return lambda seen: seen.commits >= least, f"{least} commits"
+    if kind == "waiting":
+        return lambda seen: seen.commits > before.commits and seen.waiting > 0, "outputs wait in an outbox"
+    least = before.records + rng.randint(1, most)
+    return lambda seen: seen.records >= least, f"{least} records are folded"
 
 
 @contextlib.contextmanager

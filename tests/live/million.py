@@ -23,6 +23,8 @@ BEGIN_MS = 1_704_067_200_000  # 2024-01-01T00:00Z
 YEAR_MS = 364 * DAY_MS
 END_MS = BEGIN_MS + YEAR_MS + DAY_MS - 1
 LATE_MS = 60 * DAY_MS
+EARLIEST_MS = BEGIN_MS - 30 * DAY_MS
+"""Sent again at the year's end it still lies within the horizon (400 days)."""
 
 TWICE, LATE, BROKEN, MISPLACED, RETURNED = 0.05, 0.05, 0.01, 0.002, 0.02
 PER_CUSTOMER = 20
@@ -95,7 +97,7 @@ class Shop:
                 yield self._break(breakers[number % len(breakers)], number, arrived, name)
                 continue
             late = toss > 1 - LATE
-            at = arrived - rng.randrange(LATE_MS) if late else arrived
+            at = max(arrived - rng.randrange(LATE_MS), EARLIEST_MS) if late else arrived
             item = self._sold(number, arrived, at, name, misplaced=not late and rng.random() < MISPLACED)
             if len(sent) < 50_000:
                 sent.append(item)

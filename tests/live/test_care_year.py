@@ -19,16 +19,15 @@ import pytest
 from infra.localstack import Stack
 from schemas import codec, topics
 from streams.reading import TopicReader
+from tests.chaos.people import END_MS, PEOPLE, VISIT
 from tests.chaos.world import World
 from tests.conftest import ROOT
 from tests.oracle import care as oracle
 
-pytestmark = [pytest.mark.live, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.live, pytest.mark.slow, pytest.mark.timeout(1_500)]
 
 POLICY = Path(ROOT) / "infra" / "policy-completejourney.toml"
 CUSTOMERS = int(os.environ.get("LOYALTY_TEST_CUSTOMERS", "600" if os.environ.get("CI") else "150"))
-END_MS = 1_525_147_200_000
-"""2018-05-01T00:00-04:00: in the year itself no day leaves the last 365, so that no tier could fall."""
 NEVER_HERE = {"POLICY_CHANGE"}
 """One policy, so that it moves nobody."""
 
@@ -67,13 +66,11 @@ def year(make_stack: Callable[[], Stack], tmp_path_factory: pytest.TempPathFacto
     )
     try:
         world.loyalty("topics", "create")
-        world.loyalty("import-dataset", "completejourney", "--customers", str(CUSTOMERS), "--people", "1")
+        world.loyalty("import-dataset", "completejourney", "--customers", str(CUSTOMERS), "--people", str(PEOPLE))
         later = tmp_path_factory.mktemp("later") / "contacts.jsonl"
-        visit = {"event_id": "v", "customer_id": "1", "occurred_at": END_MS - 1, "kind": "VISIT", "direction": "IN",
-                 "channel": "store"}  # fmt: skip
-        later.write_text(json.dumps(visit))
+        later.write_text(json.dumps(VISIT))
         world.loyalty("import", "contacts", str(later), "--ticks", "--until-ms", str(END_MS))
-        world.finish(600)
+        world.finish(1_200)
         yield Year(stack.kafka_addr)
     finally:
         world.end()

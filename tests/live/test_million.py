@@ -33,7 +33,7 @@ from tests.chaos.world import World
 from tests.live.million import BEGIN_MS, END_MS, Shop, purchase
 from tests.oracle import life
 
-pytestmark = [pytest.mark.live, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.live, pytest.mark.slow, pytest.mark.timeout(1_500)]
 
 RECORDS = int(os.environ.get("LOYALTY_TEST_RECORDS", "1000000" if os.environ.get("CI") else "50000"))
 SAMPLE = 2_000
