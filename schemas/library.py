@@ -74,6 +74,11 @@ def topic_of(mark: bytes) -> str | None:
     return next((topic.name for topic in named if mark in by_fingerprint(topic.name)), None)
 
 
+def foreign(schema: Any) -> Schema:
+    """A schema from elsewhere, parsed for fastavro. Raises whatever fastavro says of it."""
+    return _parsed(schema)
+
+
 def _parsed(schema: Schema) -> Schema:
     parsed: Schema = parse_schema(_plain(schema))  # type: ignore[assignment]
     return parsed
@@ -82,7 +87,8 @@ def _parsed(schema: Schema) -> Schema:
 def _plain(node: Any) -> Any:
     """`node` without logical types: fastavro would make slow datetimes of our milliseconds."""
     if isinstance(node, dict):
-        if "logicalType" in node:
-            return node["type"]
-        return {name: _plain(value) for name, value in node.items()}
+        if "logicalType" in node and "name" not in node:
+            return _plain(node["type"])
+        kept = {name: value for name, value in node.items() if name != "logicalType"}
+        return {name: value if name == "default" else _plain(value) for name, value in kept.items()}
     return [_plain(value) for value in node] if isinstance(node, list) else node
