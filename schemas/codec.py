@@ -180,7 +180,7 @@ def _renewer(topic: str, schema: library.Schema) -> Renew:
         return bytes  # as it stands
     try:
         return renewer(schema, newest)
-    except Unrenewable:
+    except (Unrenewable, SyntaxError, RecursionError):  # the latter: nested deeper than Python takes it
         return lambda body: _slowly(topic, schema, body)
 
 

@@ -65,7 +65,13 @@ def newest_fingerprint(topic: str) -> bytes:
 def by_fingerprint(topic: str) -> dict[bytes, Schema]:
     """Every schema under which `topic` may have been written, parsed for fastavro. Versions that differ in
     documentation or defaults alone share a fingerprint and are the same on the wire."""
-    return {canonical_fingerprint(schema): _parsed(schema) for schema in (*released(topic), source(topic))}
+    return {mark: _parsed(schema) for mark, schema in by_mark(topic).items()}
+
+
+@cache
+def by_mark(topic: str) -> dict[bytes, Schema]:
+    """The same as their files say them, oldest first; of those that share a fingerprint the newest."""
+    return {canonical_fingerprint(schema): schema for schema in (*released(topic), source(topic))}
 
 
 def topic_of(mark: bytes) -> str | None:

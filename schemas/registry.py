@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
-from typing import Final
+from typing import Final, NamedTuple
 
 from schemas import library
 from schemas.compatibility import obstacles
@@ -20,14 +20,20 @@ CONFLUENT_HEADER_BYTES: Final = 5
 _OBSTACLES_TOLD: Final = 3
 
 
+class Refused(NamedTuple):
+    """Why an id is of no use, as it follows "schema id 7 of the registry"."""
+
+    why: str
+
+
 class Registered:
     """place: the registry as messages name it, without a password. ask: called with an id that is not known, it learns
     or refuses it; without it, meeting such an id is our own fault."""
 
     def __init__(self, place: str, ask: Callable[[int], None] | None = None) -> None:
         self.place, self.ask = place, ask
-        self._told: dict[int, library.Schema | str] = {}  # a text says why the id is of no use
-        self._fitting: dict[tuple[str, int], library.Schema | str] = {}
+        self._told: dict[int, library.Schema | Refused] = {}
+        self._fitting: dict[tuple[str, int], library.Schema | Refused] = {}
 
     def unknown(self, values: Iterable[bytes | None]) -> set[int]:
         """The ids that these values name and nobody has asked for yet."""
@@ -43,8 +49,8 @@ class Registered:
             self.refuse(schema_id, f"is no Avro schema ({type(error).__name__}: {error})")
 
     def refuse(self, schema_id: int, why: str) -> None:
-        """The id is of no use: `why`, as it follows "schema id 7 of the registry"."""
-        self._told[schema_id] = why
+        """The id is of no use: see `Refused`."""
+        self._told[schema_id] = Refused(why)
 
     def forget(self, schema_id: int) -> None:
         """It may be asked for again."""
@@ -56,11 +62,19 @@ class Registered:
             assert self.ask is not None, f"schema id {schema_id} was not asked for before its record was decoded"
             self.ask(schema_id)
         told = self._told[schema_id]
-        if not isinstance(told, str):
-            told = self._fitting.setdefault((topic, schema_id), _fits(topic, told))
-        if isinstance(told, str):
-            raise UnknownSchema(f"schema id {schema_id} of the registry {self.place} {told}")
+        if not isinstance(told, Refused):
+            told = self._fitting.get((topic, schema_id)) or self._fits(topic, schema_id, told)
+        if isinstance(told, Refused):
+            raise UnknownSchema(f"schema id {schema_id} of the registry {self.place} {told.why}")
         return told
+
+    def _fits(self, topic: str, schema_id: int, written: library.Schema) -> library.Schema | Refused:
+        try:
+            why = _misfit(topic, written)
+        except RecursionError:
+            why = "is nested too deep"
+        fits = self._fitting[topic, schema_id] = Refused(why) if why else written
+        return fits
 
 
 def id_of(head: bytes) -> int:
@@ -68,8 +82,8 @@ def id_of(head: bytes) -> int:
     return int.from_bytes(head[1:CONFLUENT_HEADER_BYTES], "big")
 
 
-def _fits(topic: str, written: library.Schema) -> library.Schema | str:
-    """`written`, or why its records can't be read as those of `topic`."""
+def _misfit(topic: str, written: library.Schema) -> str:
+    """Why records under `written` can't be read as those of `topic`; empty: they can."""
     newest = library.newest(topic)
     if not isinstance(written, dict) or written["type"] != "record":
         return f"is no record: {topic} takes {newest['name']} of schemas/{topic}.avsc"
@@ -77,7 +91,7 @@ def _fits(topic: str, written: library.Schema) -> library.Schema | str:
         return f"is {name}: {topic} takes {newest['name']}; send the record to the topic it is for"
     found = obstacles(newest, written)
     if not found:
-        return written
+        return ""
     more = f" and {len(found) - _OBSTACLES_TOLD} more" if len(found) > _OBSTACLES_TOLD else ""
     told = "; ".join(found[:_OBSTACLES_TOLD])
     return f"cannot be resolved to schemas/{topic}.avsc: {told}{more}; register one that can be, and send it again"

@@ -27,7 +27,7 @@ from streams import logs
 from streams.app import LoyaltyApp, build_app
 from streams.health import HealthServer
 from streams.leader import LiveClock, last_ticks
-from streams.ownership import RunnerPort
+from streams.ownership import Ids, RunnerPort
 from streams.partition import PartitionStopped
 from streams.settings import LoyaltyError, Settings
 from streams.topics_admin import check_topics, partitions_of
@@ -66,6 +66,8 @@ class Parts(Protocol):
     def policy(self) -> Policy: ...
     @property
     def registry(self) -> CollectorRegistry: ...
+    @property
+    def schema_ids(self) -> Ids | None: ...
     def runner(self, partition: int, app: LoyaltyApp) -> RunnerPort: ...
     async def open(self) -> None: ...
     async def writable(self) -> None: ...
@@ -79,7 +81,7 @@ class Worker:
 
     def __init__(self, settings: Settings, parts: Parts, *, until_caught_up: bool) -> None:
         self._settings, self._parts, self._until_caught_up = settings, parts, until_caught_up
-        self._app = build_app(settings, lambda partition: parts.runner(partition, self._app))
+        self._app = build_app(settings, lambda partition: parts.runner(partition, self._app), parts.schema_ids)
         self._stop = asyncio.Event()
         self._still_since = time.monotonic()
         self.health = HealthServer(parts.registry, self._not_live, self._not_ready)
@@ -229,6 +231,8 @@ class Worker:
                 await self._parts.writable()
         except Exception as away:
             wrong.append(f"Redis takes no writes: {type(away).__name__}: {away}")
+        if self.owner.held_back:
+            wrong.append(self.owner.held_back)
         return wrong
 
     # -- after
