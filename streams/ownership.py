@@ -224,7 +224,7 @@ class Ownership:
             if owned is None or owned.leaving.is_set():
                 break
             if owned.holding:
-                await _unless(owned.leaving, _done(owned.holding))
+                await _unless(owned.leaving, _done(list(owned.holding)))
                 continue
             try:
                 ends = await _unless(owned.leaving, self._source().stable_ends(partition))
@@ -380,8 +380,8 @@ def _values(record_set: RecordSet) -> Iterator[bytes | None]:
     return (record.value for record in record_set.records)
 
 
-async def _done(tasks: Iterable[asyncio.Task[None]]) -> None:
-    await asyncio.wait(list(tasks))
+async def _done(tasks: list[asyncio.Task[None]]) -> None:
+    await asyncio.wait(tasks)
 
 
 def _mirrored(owned: _Owned) -> dict[tuple[str, int], int]:
