@@ -17,12 +17,13 @@ from pathlib import Path
 
 from infra.localstack import Stack
 from infra.localstack.kafka import cache_dir, java
-from infra.localstack.process import Daemon
+from infra.localstack.process import Daemon, StackError, port_taken, wait_until
 from tests.conftest import free_port
 
 VERSION = "3.3.3"
 GROUP, NAME = "io.apicurio", "apicurio-registry-app"
 SHA256 = "8bc6751c76d963734224b01d5e7f84ccb3cb61c87d3bd77c36c35f10a5cbed63"
+STARTS = 3
 START_SECONDS = 180.0  # 10 s on a quiet machine: a large program
 STOP_SECONDS = 20.0
 
@@ -59,7 +60,14 @@ class Apicurio:
             "APICURIO_KAFKASQL_BOOTSTRAP_SERVERS": self._kafka,
         }
         clean = {name: value for name, value in os.environ.items() if name not in ("JAVA_TOOL_OPTIONS", "CLASSPATH")}
-        self._daemon.start(argv, START_SECONDS, {**clean, **told})
+        for left in range(STARTS - 1, -1, -1):  # the port of one that was killed may be another program's for a moment
+            wait_until(lambda: not port_taken("127.0.0.1", self.port), START_SECONDS)
+            try:
+                self._daemon.start(argv, START_SECONDS, {**clean, **told})
+                return
+            except StackError:
+                if not left:
+                    raise
 
     def kill(self) -> None:
         """It is gone on return."""
