@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from io import BytesIO
 from typing import Any, cast
 from zlib import crc32
@@ -152,6 +152,7 @@ def _broken(topic: str, body: bytes) -> BrokenAvro | None:
     return None if where is None else BrokenAvro(where)
 
 
+@lru_cache(maxsize=64)  # of a process's one registry: what was generated for an id is kept
 def _renewing(topic: str, registered: Registered | None) -> Callable[[bytes], bytes]:
     """From a record under another framing or schema to its body as the newest schema writes it, so that one reader
     checks them all, and `content` is the same whoever wrote it."""

@@ -17,7 +17,7 @@ from typing import Final
 from schemas import codec, framing, topics
 from schemas.registry import Registered
 from sinks.schema_registry import NoSuchSchema, RegistryAway, RegistryRefuses, SchemaRegistry
-from streams.settings import LoyaltyError, Settings
+from streams.settings import LoyaltyError, NotThere, Settings
 
 log = logging.getLogger("loyalty.registry")
 
@@ -123,15 +123,17 @@ def decode_of(settings: Settings) -> codec.Decode:
 def heads(settings: Settings, names: Iterable[str]) -> framing.Heads:
     """How these topics are framed as they leave: their schemas are registered where a registry is configured.
 
-    Raises LoyaltyError.
+    Raises NotThere where it doesn't take them, LoyaltyError where it is away.
     """
     registry = client(settings)
     if registry is None:
         return {}
     try:
         return registry.heads(names)
-    except (RegistryAway, RegistryRefuses) as error:
-        raise LoyaltyError(str(error)) from error
+    except RegistryRefuses as refused:
+        raise NotThere(str(refused)) from refused
+    except RegistryAway as away:
+        raise LoyaltyError(str(away)) from away
 
 
 async def heads_soon(settings: Settings, names: Iterable[str]) -> framing.Heads:

@@ -20,6 +20,10 @@ class LoyaltyError(Exception):
     """An expected failure: told in a line without a traceback, exit 1. The text names place, value, rule, way out."""
 
 
+class NotThere(LoyaltyError):
+    """What is missing will not come by waiting."""
+
+
 class UsageError(LoyaltyError):
     """The command line asks for what cannot be: exit 2."""
 

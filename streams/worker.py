@@ -29,7 +29,7 @@ from streams.health import HealthServer
 from streams.leader import LiveClock, last_ticks
 from streams.ownership import Ids, RunnerPort
 from streams.partition import PartitionStopped
-from streams.settings import LoyaltyError, Settings
+from streams.settings import LoyaltyError, NotThere, Settings
 from streams.topics_admin import check_topics, partitions_of
 
 log = logging.getLogger("loyalty.worker")
@@ -253,10 +253,6 @@ class Worker:
                 self.hung = True
         await self._parts.close()
         await self.health.stop()
-
-
-class NotThere(LoyaltyError):
-    """What is missing will not come by waiting."""
 
 
 def _check_inputs(kafka: str, partitions: int) -> None:

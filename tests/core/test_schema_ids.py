@@ -21,7 +21,7 @@ from streams.cli.stack import _registry_rows
 from streams.ownership import Ownership
 from streams.record_sets import RecordSet
 from streams.schema_ids import SchemaIds
-from streams.settings import LoyaltyError, Settings
+from streams.settings import LoyaltyError, NotThere, Settings
 from tests.core.test_ownership import FakeSource, turns
 from tests.live.running import Notes, NotingRunner, until
 
@@ -424,7 +424,11 @@ def test_a_command_asks_as_it_reads_and_says_so_where_the_registry_is_away(fake:
     fake.fail = lambda _: (500, b"oops")
     with pytest.raises(LoyaltyError, match="answers 500: oops; a record names its schema id 5"):
         codec.read(PURCHASES, framed(5), registered)
-    with pytest.raises(LoyaltyError, match="answers 500: oops"):
+    with pytest.raises(LoyaltyError, match="answers 500: oops") as caught:
+        schema_ids.heads(of(fake), [PURCHASES])
+    assert type(caught.value) is LoyaltyError, "a worker that starts asks again"
+    fake.fail = lambda path: (409, b'{"message": "incompatible"}') if path.endswith("versions") else None
+    with pytest.raises(NotThere, match="409: incompatible"):
         schema_ids.heads(of(fake), [PURCHASES])
 
 

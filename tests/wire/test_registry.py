@@ -223,6 +223,21 @@ def test_D6_schemas_made_to_harm_are_refused_and_bodies_end_early() -> None:
     assert read(topics.PURCHASES, hostile, value) == codec.decode(topics.PURCHASES, GOOD[topics.PURCHASES], None)
 
 
+def test_what_is_generated_for_a_schema_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A producer that places by CRC-32 misplaces nearly all of its records: each is read and sent on."""
+    made: list[Any] = []
+    make = codec.renewer
+    monkeypatch.setattr(codec, "renewer", lambda *schemas: made.append(schemas) or make(*schemas))
+    schema = copy(topics.PURCHASES)
+    schema["fields"].reverse()
+    registered, value = told(schema), confluent(schema, purchase(channel="web"))
+    decode = codec.decoding(registered)
+    for _ in range(3):
+        decode(topics.PURCHASES, value, None)
+        codec.in_own_framing(topics.PURCHASES, value, registered)
+    assert len(made) == 1
+
+
 def test_D6_too_large_is_too_large_in_either_framing() -> None:
     value = framing.confluent_head(ID) + bytes(topics.RECORD_BYTES_MAX)
     decode = codec.decoding(told(copy(topics.PURCHASES)))
