@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache, lru_cache
 from io import BytesIO
 from typing import Any, cast
 from zlib import crc32
@@ -43,6 +44,8 @@ from schemas.conform import misfit
 from schemas.errors import BadField, BadKey, BadRecord, BrokenAvro, ConfluentFramed, Oversize, UnknownSchema
 from schemas.explain import broken_at
 from schemas.reader import CONTENT_MASK, FAILURES, reader
+from schemas.registry import CONFLUENT_HEADER_BYTES, Registered
+from schemas.renewing import Renew, Unrenewable, alike, renewer
 from schemas.writer import writer
 
 __all__ = [
@@ -64,6 +67,8 @@ __all__ = [
 ]
 
 Decoder = Callable[[bytes | None, bytes | None], Event]
+Decode = Callable[[str, bytes | None, bytes | None], Event]
+"""As `decode`: topic, value, key to the event."""
 
 
 class Relayed(Struct, frozen=True, kw_only=True):
@@ -113,15 +118,27 @@ def decoder(topic: str) -> Decoder:
     return _DECODERS[topic]
 
 
-def _reader(topic: str) -> Decoder:
+def decoding(registered: Registered) -> Decode:
+    """`decode` that reads Confluent's framing too. registered: knows the ids of what it is called with."""
+    decoders = _decoders(registered)
+    return lambda topic, value, key: decoders[topic](value, key)
+
+
+@cache
+def _taker(topic: str) -> Callable[[bytes], Event]:
+    """The generated reader of bodies under the newest schema."""
+    return reader(library.source(topic), _TARGETS[topic], contract.RULES[topic])
+
+
+def _reader(topic: str, registered: Registered | None) -> Decoder:
     head, size_max, skip = framing.header(topic), topics.bytes_max(topic), framing.HEADER_BYTES
-    take: Callable[[bytes], Event] = reader(library.source(topic), _TARGETS[topic], contract.RULES[topic])
+    take, renewed = _taker(topic), _renewing(topic, registered)
 
     def decode_one(value: bytes | None, key: bytes | None) -> Event:
         if value is None:
             raise BrokenAvro(f"the value is null: on {topic} that means nothing; only customers takes a null, to erase")
         ours = value[:skip] == head and len(value) <= size_max
-        body = value[skip:] if ours else _renewed(topic, value)
+        body = value[skip:] if ours else renewed(value)
         try:
             return take(body)
         except BadField as error:
@@ -137,12 +154,50 @@ def _broken(topic: str, body: bytes) -> BrokenAvro | None:
     return None if where is None else BrokenAvro(where)
 
 
-def _renewed(topic: str, value: bytes) -> bytes:
-    """The body of a record of an older release as the newest schema writes it, so that one reader checks them all."""
-    schema, body = framing.unframe(topic, value)
+@lru_cache(maxsize=64)  # of a process's one registry: what was generated for an id is kept
+def _renewing(topic: str, registered: Registered | None) -> Callable[[bytes], bytes]:
+    """From a record under another framing or schema to its body as the newest schema writes it, so that one reader
+    checks them all, and `content` is the same whoever wrote it."""
+    known: dict[bytes, tuple[Renew, library.Schema]] = {}
+    size_max = topics.bytes_max(topic)
+
+    def renewed(value: bytes) -> bytes:
+        head = value[: CONFLUENT_HEADER_BYTES if value[:1] == b"\0" else framing.HEADER_BYTES]
+        found = known.get(head)
+        if found is None or len(value) > size_max:
+            schema, _ = framing.unframe(topic, value, registered)
+            found = known[head] = (_renewer(topic, schema), schema)
+        renew, schema = found
+        body = value[len(head) :]
+        try:
+            return renew(body)
+        except FAILURES:
+            return _slowly(topic, schema, body)
+
+    return renewed
+
+
+def _renewer(topic: str, schema: library.Schema) -> Renew:
+    newest = library.newest(topic)
+    if alike(schema, newest):
+        return bytes  # as it stands
+    try:
+        return renewer(schema, newest)
+    except (Unrenewable, SyntaxError, RecursionError):  # the latter: nested deeper than Python takes it
+        return lambda body: _slowly(topic, schema, body)
+
+
+def _slowly(topic: str, schema: library.Schema, body: bytes) -> bytes:
     with BytesIO() as out:
         schemaless_writer(out, library.newest(topic), _resolved(topic, schema, body))
         return out.getvalue()
+
+
+def in_own_framing(topic: str, value: bytes, registered: Registered | None) -> bytes:
+    """`value`, decoded before, so that it can be read without a registry; it stays unless Confluent-framed."""
+    if registered is None or value[:1] != b"\0":
+        return value
+    return framing.header(topic) + _renewing(topic, registered)(value)
 
 
 def _resolved(topic: str, writer: library.Schema, body: bytes) -> dict[str, Any]:
@@ -155,8 +210,8 @@ def _resolved(topic: str, writer: library.Schema, body: bytes) -> dict[str, Any]
         raise BrokenAvro(f"the record cannot be resolved to the newest schema of {topic}: {error}") from None
 
 
-def _profile_reader() -> Decoder:
-    profile = _reader(topics.CUSTOMERS)
+def _profile_reader(registered: Registered | None) -> Decoder:
+    profile = _reader(topics.CUSTOMERS, registered)
 
     def decode_one(value: bytes | None, key: bytes | None) -> Event:
         if value is None:
@@ -184,7 +239,8 @@ def _customer_of(key: bytes | None) -> str:
 
 
 def _relay_reader() -> Decoder:
-    relayed = _reader(topics.RELAY)
+    """Of our own framing alone, inside as well: who sends a record on gives it that (`in_own_framing`)."""
+    relayed = _reader(topics.RELAY, None)
 
     def decode_one(value: bytes | None, key: bytes | None) -> Event:
         record = cast(Relayed, relayed(value, key))
@@ -274,19 +330,27 @@ _RELAYED: dict[str, Callable[[Relayed], Event]] = {
     "MISHAP": _mishap,
 }
 
-_DECODERS: dict[str, Decoder] = {
-    **{topic: _reader(topic) for topic in (topics.PURCHASES, topics.COMPLAINTS, topics.CONTACTS, topics.TICKS)},
-    topics.CUSTOMERS: _profile_reader(),
-    topics.RELAY: _relay_reader(),
-}
+
+def _decoders(registered: Registered | None) -> dict[str, Decoder]:
+    plain = (topics.PURCHASES, topics.COMPLAINTS, topics.CONTACTS, topics.TICKS)
+    return {
+        **{topic: _reader(topic, registered) for topic in plain},
+        topics.CUSTOMERS: _profile_reader(registered),
+        topics.RELAY: _relay_reader(),
+    }
+
+
+_DECODERS: dict[str, Decoder] = _decoders(None)
 
 
 # ---- dictionaries
 
 
-def read(topic: str, value: bytes) -> dict[str, Any]:
-    """A record of any topic with a schema, resolved to the newest; times are UTC ms. Raises BadRecord."""
-    schema, body = framing.unframe(topic, value)
+def read(topic: str, value: bytes, registered: Registered | None = None) -> dict[str, Any]:
+    """A record of any topic with a schema, resolved to the newest; times are UTC ms. Raises BadRecord.
+
+    registered: what a registry told, where one is configured."""
+    schema, body = framing.unframe(topic, value, registered)
     return _resolved(topic, schema, body)
 
 

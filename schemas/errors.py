@@ -20,7 +20,8 @@ class BrokenAvro(BadRecord):
 
 
 class UnknownSchema(BadRecord):
-    """No released schema of the topic has this fingerprint, or there is no framing at all."""
+    """No released schema of the topic has this fingerprint; the registry has none for the id, or one that the topic
+    can't take; or there is no framing at all."""
 
 
 class ConfluentFramed(BadRecord):

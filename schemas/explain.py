@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from schemas.library import Schema
@@ -17,6 +18,8 @@ def broken_at(schema: Schema, body: bytes) -> str | None:
         return f"{walk.path or 'the record'} at byte {walk.start} of the Avro body: {error}"
     except UnicodeDecodeError:
         return f"{walk.path} at byte {walk.start} of the Avro body: not UTF-8"
+    except RecursionError:
+        return f"{walk.path} at byte {walk.start} of the Avro body: nested too deep"
     except IndexError:
         return f"{walk.path} at byte {walk.start} of the Avro body: the bytes end here; the record is cut short"
     if walk.at != len(body):
@@ -24,11 +27,18 @@ def broken_at(schema: Schema, body: bytes) -> str | None:
     return None
 
 
+def over(schema: Any, known: Mapping[str, Any], body: bytes, at: int) -> int:
+    """The position behind the value of `schema` at `at`. known: named types. Raises Broken, IndexError."""
+    walk = _Walk(body, at, dict(known))
+    walk.value(schema, "")
+    return walk.at
+
+
 class _Walk:
-    def __init__(self, body: bytes) -> None:
-        self.body, self.at = body, 0
+    def __init__(self, body: bytes, at: int = 0, known: dict[str, Any] | None = None) -> None:
+        self.body, self.at = body, at
         self.path, self.start = "", 0
-        self.known: dict[str, Any] = {}
+        self.known: dict[str, Any] = known or {}
 
     def value(self, schema: Any, path: str) -> None:
         """Steps over one value of `schema`."""
@@ -39,7 +49,7 @@ class _Walk:
                 raise Broken(f"branch {branch} of a union of {len(schema)}")
             return self.value(schema[branch], path)
         kind = schema if isinstance(schema, str) else schema["type"]
-        if isinstance(kind, dict):
+        if isinstance(kind, dict | list):
             return self.value(kind, path)
         if kind in self.known:
             return self.value(self.known[kind], path)
@@ -71,6 +81,14 @@ class _Walk:
     def _double(self, *_: Any) -> None:
         self.body[self.at + 7]
         self.at += 8
+
+    def _float(self, *_: Any) -> None:
+        self._fixed({"size": 4})
+
+    def _fixed(self, schema: Schema, *_: Any) -> None:
+        if self.at + schema["size"] > len(self.body):
+            raise IndexError
+        self.at += schema["size"]
 
     def _boolean(self, *_: Any) -> None:
         if self.body[self.at] > 1:

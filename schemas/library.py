@@ -65,13 +65,24 @@ def newest_fingerprint(topic: str) -> bytes:
 def by_fingerprint(topic: str) -> dict[bytes, Schema]:
     """Every schema under which `topic` may have been written, parsed for fastavro. Versions that differ in
     documentation or defaults alone share a fingerprint and are the same on the wire."""
-    return {canonical_fingerprint(schema): _parsed(schema) for schema in (*released(topic), source(topic))}
+    return {mark: _parsed(schema) for mark, schema in by_mark(topic).items()}
+
+
+@cache
+def by_mark(topic: str) -> dict[bytes, Schema]:
+    """The same as their files say them, oldest first; of those that share a fingerprint the newest."""
+    return {canonical_fingerprint(schema): schema for schema in (*released(topic), source(topic))}
 
 
 def topic_of(mark: bytes) -> str | None:
     """The topic one of whose schemas has this fingerprint, for error messages."""
     named = (topic for topic in topics.TOPICS.values() if topic.schema is not None)
     return next((topic.name for topic in named if mark in by_fingerprint(topic.name)), None)
+
+
+def foreign(schema: Any) -> Schema:
+    """A schema from elsewhere, parsed for fastavro. Raises whatever fastavro says of it."""
+    return _parsed(schema)
 
 
 def _parsed(schema: Schema) -> Schema:
@@ -82,7 +93,8 @@ def _parsed(schema: Schema) -> Schema:
 def _plain(node: Any) -> Any:
     """`node` without logical types: fastavro would make slow datetimes of our milliseconds."""
     if isinstance(node, dict):
-        if "logicalType" in node:
-            return node["type"]
-        return {name: _plain(value) for name, value in node.items()}
+        if "logicalType" in node and "name" not in node:
+            return _plain(node["type"])
+        kept = {name: value for name, value in node.items() if name != "logicalType"}
+        return {name: value if name == "default" else _plain(value) for name, value in kept.items()}
     return [_plain(value) for value in node] if isinstance(node, list) else node

@@ -52,12 +52,15 @@ def length(b: bytes, p: int) -> tuple[int, int]:
 
 
 def count(b: bytes, p: int, item_bytes_min: int) -> tuple[int, int]:
-    """The number of items in a block; a negative one is followed by the block's size in bytes."""
+    """The number of items in a block; a negative one is followed by the block's size in bytes.
+
+    An item without bytes, as only a foreign schema has it, counts as one: else few bytes could ask for an endless loop.
+    """
     value, p = long(b, p)
     if value < 0:
         value = -value
         _, p = long(b, p)
-    if value * item_bytes_min > len(b) - p:
+    if value * max(1, item_bytes_min) > len(b) - p:
         raise Broken(f"a block of {value} items with {len(b) - p} bytes left")
     return value, p
 

@@ -31,6 +31,7 @@ from aiokafka.errors import ProducerFenced
 from processors.customer import Told
 from schemas.codec import write
 from schemas.customer_value import BrokenView, encode_view
+from schemas.framing import Heads, reframed
 from schemas.partitioner import partition_of
 from schemas.topics import CUSTOMER_VALUE, OUTBOX_POSITIONS
 from sinks.commit import Fence
@@ -92,7 +93,7 @@ class Publisher:
     """Publishes partition `partition` of `store`, from `start` to `stop`, whenever `wake` says that there is something.
 
     kafka: connection settings of aiokafka; group: first part of the transactional id; partitions: of every topic.
-    pace: shared by the publishers of one worker.
+    pace: shared by the publishers of one worker. heads: how outputs are framed where there is a schema registry.
     """
 
     def __init__(
@@ -105,12 +106,14 @@ class Publisher:
         partitions: int,
         metrics: Metrics,
         pace: Pace | None = None,
+        heads: Heads | None = None,
     ) -> None:
         self.partition = partition
         self._store, self._kafka, self._group, self._partitions = store, kafka, group, partitions
         self._entries_left = metrics.outbox_entries.labels(partition=str(partition))
         self._count = metrics.outputs.labels
         self._pace = Pace() if pace is None else pace
+        self._heads: Heads = {} if heads is None else heads
         self._wake, self._hurry = asyncio.Event(), asyncio.Event()
         self._stopping = self._unconfirmed = False
         self._producer: AIOKafkaProducer | None = None
@@ -304,18 +307,19 @@ class Publisher:
 
     def _records(self, pending: Pending) -> Iterator[tuple[str, int, bytes | None, bytes | None, Any]]:
         """(topic, partition, key, value, headers), entries first: a view that follows the null of an erase stays."""
-        own, partitions = self.partition, self._partitions
+        own, partitions, heads = self.partition, self._partitions, self._heads
         for _, record in pending.entries:
             name = record.customer_id
             to = own if name is None else partition_of(name.encode(), partitions)
-            yield record.topic, to, record.key, record.value, record.headers
+            yield record.topic, to, record.key, reframed(heads, record.topic, record.value), record.headers
         for customer_id, fields in pending.views:
             try:
                 value, headers = encode_view(own, fields)
             except BrokenView as broken:  # one hash must not hold up all others
                 log.error("the view of %r in partition %d %s", customer_id, own, broken)
                 continue
-            yield CUSTOMER_VALUE, partition_of(customer_id, partitions), customer_id, value, headers
+            to = partition_of(customer_id, partitions)
+            yield CUSTOMER_VALUE, to, customer_id, reframed(heads, CUSTOMER_VALUE, value), headers
 
 
 class _Batches:

@@ -15,7 +15,7 @@ from faust.app.base import BootStrategy
 from faust.types import TP, Message
 
 from schemas.topics import INPUTS
-from streams.ownership import Ownership, RunnerPort
+from streams.ownership import Ids, Ownership, RunnerPort
 from streams.record_sets import RecordSet
 from streams.settings import Settings
 from streams.transport import RecordSetConsumer, Transport
@@ -65,8 +65,8 @@ class _AsItIs(faust.Schema):
         return decode
 
 
-def build_app(settings: Settings, make: Callable[[int], RunnerPort]) -> LoyaltyApp:
-    """The Faust app of one worker. `make`: a fresh runner of a partition."""
+def build_app(settings: Settings, make: Callable[[int], RunnerPort], ids: Ids | None = None) -> LoyaltyApp:
+    """The Faust app of one worker. `make`: a fresh runner of a partition. ids: of schemas; None: no registry."""
     app = LoyaltyApp(
         settings.group,
         broker=[f"kafka://{address}" for address in settings.kafka.split(",")],
@@ -82,7 +82,7 @@ def build_app(settings: Settings, make: Callable[[int], RunnerPort]) -> LoyaltyA
         consumer_group_instance_id=settings.instance or None,
         broker_client_id=f"{settings.group}-worker",
     )
-    app.owner = Ownership(make, lambda: app.source)
+    app.owner = Ownership(make, lambda: app.source, ids)
     inputs = app.topic(*INPUTS, schema=_AsItIs(), acks=False)
 
     async def take(record_sets: AsyncIterator[RecordSet]) -> None:

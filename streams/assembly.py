@@ -6,15 +6,19 @@ from aiokafka.errors import KafkaError
 from prometheus_client import CollectorRegistry
 
 from processors.days import DAY_MS
+from schemas.codec import decode, decoding
+from schemas.framing import Heads
 from sinks.keys import Keys
 from sinks.metrics import Metrics
 from sinks.outbox import Pace, Publisher
 from sinks.store import MetaMismatch, Store
+from streams import schema_ids
 from streams.app import LoyaltyApp
 from streams.outgoing import Outgoing
 from streams.plan import LoopConfig
 from streams.policies import TopicPolicies
 from streams.runner import Runner
+from streams.schema_ids import SchemaIds
 from streams.settings import LoyaltyError, Settings
 from streams.texts import read_policy, wording
 
@@ -31,16 +35,21 @@ class Assembly:
         self._store = Store(settings.redis, Keys(settings.prefix), erase_key=settings.erase_key.encode())
         self._pace = Pace()
         self._policies = TopicPolicies(settings.kafka, self.policy)
+        registry = schema_ids.client(settings)
+        self.schema_ids = None if registry is None else SchemaIds(registry)
+        self._heads: Heads = {}
+        registered = None if self.schema_ids is None else self.schema_ids.registered
         self._config = LoopConfig(
             partitions=settings.partitions,
             policy=self.policy,
-            outgoing=Outgoing(mark=self._store.mark, wording=wording),
+            outgoing=Outgoing(mark=self._store.mark, wording=wording, registered=registered),
             horizon_ms=settings.dedupe_days * DAY_MS,
             max_ahead_ms=settings.max_ahead_hours * HOUR_MS,
             batch_records=settings.batch_records,
             buffer_records=2 * settings.batch_records,
             due_slice=settings.due_slice,
             cache=settings.cache_customers // settings.partitions,
+            decode=decode if registered is None else decoding(registered),
         )
 
     @property
@@ -49,7 +58,8 @@ class Assembly:
         return self._metrics.registry
 
     async def open(self) -> None:
-        """Look whether this Redis is laid out for us, and write our policy's text where it is looked for.
+        """Look whether this Redis is laid out for us, register the schemas of outputs where there is a registry, and
+        write our policy's text where it is looked for.
 
         Raises LoyaltyError, StoreUnavailable.
         """
@@ -57,6 +67,7 @@ class Assembly:
             await self._store.check_meta(self._settings.partitions, self.policy.programme.name)
         except MetaMismatch as mismatch:
             raise LoyaltyError(str(mismatch)) from mismatch
+        self._heads = await schema_ids.heads_soon(self._settings, schema_ids.OUTPUTS)
         try:
             await self._policies.announce()
         except KafkaError as away:
@@ -77,6 +88,7 @@ class Assembly:
             partitions=settings.partitions,
             metrics=self._metrics,
             pace=self._pace,
+            heads=self._heads,
         )
         return Runner(
             partition,

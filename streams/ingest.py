@@ -22,6 +22,7 @@ from processors.days import DAY_MS, Calendar, utc_iso
 from processors.events import TIME_END_MS
 from processors.policy import Policy
 from schemas import codec, topics
+from schemas.framing import Heads, reframed
 from schemas.partitioner import partition_of
 from streams import policies
 from streams.reading import TopicReader
@@ -228,14 +229,15 @@ def refuse_past(clock: int | None, until_ms: int) -> None:
 
 
 class Sender:
-    """Batches for Kafka, placed by ourselves; `flush` returns once all that was added is acknowledged.
+    """Batches for Kafka, placed by ourselves; `flush` returns once all that was added is acknowledged. heads: how
+    records are framed where there is a schema registry.
 
     Batches are filled here and handed over whole: 70,000 to 80,000 records a second with a flush at every 430th, where
     kafka-python's producer, which takes records one by one, came to 7,000.
     """
 
-    def __init__(self, producer: AIOKafkaProducer) -> None:
-        self.producer = producer
+    def __init__(self, producer: AIOKafkaProducer, heads: Heads | None = None) -> None:
+        self.producer, self._heads = producer, heads or {}
         self._open: dict[tuple[str, int], Any] = {}
         self._sent: deque[tuple[str, Any]] = deque()
 
@@ -243,7 +245,7 @@ class Sender:
         self, topic: str, partition: int, key: bytes | None, value: bytes | None, headers: Iterable[Any] = ()
     ) -> None:
         """One record. Raises LoyaltyError if an earlier one was refused."""
-        place = (topic, partition)
+        place, value = (topic, partition), reframed(self._heads, topic, value)
         batch = self._open.get(place)
         if batch is None:
             batch = self._open[place] = self.producer.create_batch()

@@ -18,7 +18,8 @@ from processors.policy import Policy
 from processors.step import Changes
 from processors.wording import Wording
 from schemas.cloudevents import headers
-from schemas.codec import encode_care_reminder, encode_churn_risk, encode_tier_change
+from schemas.codec import encode_care_reminder, encode_churn_risk, encode_tier_change, in_own_framing
+from schemas.registry import Registered
 from schemas.told import told_fields
 from schemas.topics import CARE_REMINDERS, CHURN_RISK, CUSTOMER_VALUE, IDENTITIES, RELAY, TIER_CHANGES, TOLD
 from schemas.writer import writer
@@ -35,10 +36,12 @@ class Placed(Protocol):
 
 
 class Outgoing(Struct, frozen=True):
-    """mark: the erase mark of an id (hex HMAC). wording: the sentences by language code."""
+    """mark: the erase mark of an id (hex HMAC). wording: the sentences by language code. registered: what a schema
+    registry told, where there is one."""
 
     mark: Callable[[str], str]
     wording: Callable[[str], Wording]
+    registered: Registered | None = None
 
     def records(self, partition: int, seq: int, changes: Changes, policy: Policy) -> Iterator[Record]:
         """All that the changes of commit `seq` tell: outputs and referrals, then the nulls of erases,
@@ -61,7 +64,7 @@ class Outgoing(Struct, frozen=True):
                 yield _told(customer, seq, policy)
 
     def rerouted(self, partition: int, item: Placed, customer_id: str) -> Record:
-        """A record that belongs to another partition, whole, with where it lay."""
+        """A record that belongs to another partition, whole, with where it lay; its framing then needs no registry."""
         event, record, topic, recorded_at = item.event, item.record, item.topic, item.record.timestamp
         if isinstance(event, Misplaced | Referral | Claim | Withdrawal | Standing | Mishap):
             return Record(RELAY, customer_id.encode(), record.value, (), customer_id)
@@ -75,7 +78,7 @@ class Outgoing(Struct, frozen=True):
             "offset": record.offset,
             "recorded_at": recorded_at,
             "key": record.key,
-            "record": record.value,
+            "record": None if record.value is None else in_own_framing(topic, record.value, self.registered),
             "referred_customer_id": None,
             "referrer_id": None,
             "level": None,

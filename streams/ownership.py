@@ -9,6 +9,10 @@ crash.
 
 An outage of Redis or Kafka is waited out: the partition starts again from its fence. Anything else that a runner raises
 is a reason to end the worker: `failed` is set, `error` says why.
+
+A record set that names a schema id nobody knows yet is held back, and what follows it on its topic, until the registry
+has said what the id is: the loop sees only what it can decode. Its topic is then neither at its end nor read on, so the
+partition waits as for a slow fetch.
 """
 
 from __future__ import annotations
@@ -17,7 +21,8 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from typing import Any, Final, Protocol, cast
 
 from aiokafka.errors import KafkaError, ProducerFenced
@@ -69,8 +74,18 @@ class Input(Protocol):
     def known_end(self, topic: str, partition: int) -> int | None: ...
 
 
+class Ids(Protocol):
+    """What is needed of `streams.schema_ids.SchemaIds`. learn: returns once there is an answer for each."""
+
+    waiting: str
+
+    def unknown(self, values: Iterable[bytes | None]) -> set[int]: ...
+    async def learn(self, ids: Iterable[int]) -> None: ...
+
+
 class _Owned:
-    """One partition. `seek`, `places`: of the last seek, and topic to position handed over since; seek 0: not open."""
+    """One partition. `seek`, `places`: of the last seek, and topic to position handed over since; seek 0: not open.
+    `held`: by topic the sets that wait for the schema registry, in their order; `holding`: the tasks that wait."""
 
     def __init__(self, partition: int) -> None:
         self.partition = partition
@@ -78,14 +93,16 @@ class _Owned:
         self.runner: RunnerPort | None = None
         self.seek = 0
         self.places: dict[str, int] = {}
+        self.held: dict[str, deque[RecordSet]] = {}
+        self.holding: set[asyncio.Task[None]] = set()
         self.task: asyncio.Task[None] | None = None
 
 
 class Ownership:
-    """`make`: a fresh runner of a partition. `source`: the consumer."""
+    """`make`: a fresh runner of a partition. `source`: the consumer. `ids`: of schemas; None: there is no registry."""
 
-    def __init__(self, make: Callable[[int], RunnerPort], source: Callable[[], Input]) -> None:
-        self._make, self._source = make, source
+    def __init__(self, make: Callable[[int], RunnerPort], source: Callable[[], Input], ids: Ids | None = None) -> None:
+        self._make, self._source, self._ids = make, source, ids
         self._owned: dict[int, _Owned] = {}
         self._left: dict[tuple[str, int], int] = {}
         self._past_progress = 0
@@ -128,7 +145,7 @@ class Ownership:
         if owned is None or not owned.seek:
             return False
         runner = owned.runner
-        return runner is not None and runner.wanted(topic)
+        return runner is not None and topic not in owned.held and runner.wanted(topic)
 
     def expects(self, record_set: RecordSet) -> bool:
         """Whether it was read after the last seek; older ones are refused."""
@@ -136,9 +153,35 @@ class Ownership:
         return owned is not None and owned.seek == record_set.seek
 
     def deliver(self, record_set: RecordSet) -> None:
-        """To its runner. Sets join without a hole; one that does not is our own fault and ends the worker."""
+        """To its runner, at once unless the schema registry is to be asked before, or is for one before it."""
         owned = self._owned.get(record_set.partition)
-        if owned is None or owned.runner is None or owned.seek != record_set.seek:
+        if owned is None or owned.seek != record_set.seek:
+            return
+        if (held := owned.held.get(record_set.topic)) is not None:
+            held.append(record_set)
+        elif self._ids is not None and self._ids.unknown(_values(record_set)):
+            owned.held[record_set.topic] = deque((record_set,))
+            holding = asyncio.create_task(self._hold(owned, record_set.topic, self._ids))
+            owned.holding.add(holding)
+            holding.add_done_callback(owned.holding.discard)
+        else:
+            self._hand_over(owned, record_set)
+
+    async def _hold(self, owned: _Owned, topic: str, ids: Ids) -> None:
+        """Hand the topic's held sets over, each as soon as what it names is known."""
+        held = owned.held[topic]
+        try:
+            while held:
+                while unknown := ids.unknown(_values(held[0])):
+                    await ids.learn(unknown)
+                self._hand_over(owned, held.popleft())
+            del owned.held[topic]
+        except Exception as error:
+            self._fail(error)
+
+    def _hand_over(self, owned: _Owned, record_set: RecordSet) -> None:
+        """Sets join without a hole; one that does not is our own fault and ends the worker."""
+        if owned.runner is None:
             return
         topic, place = record_set.topic, owned.places[record_set.topic]
         try:
@@ -180,6 +223,9 @@ class Ownership:
         for attempt in range(1_000_000):
             if owned is None or owned.leaving.is_set():
                 break
+            if owned.holding:
+                await _unless(owned.leaving, _done(list(owned.holding)))
+                continue
             try:
                 ends = await _unless(owned.leaving, self._source().stable_ends(partition))
             except OUTAGES as outage:
@@ -211,6 +257,8 @@ class Ownership:
 
     async def work_waits(self) -> bool:
         """Whether there is something to do: a partition that is not open, not idle, or not read to its end."""
+        if self.held_back:
+            return False  # the registry is waited for
         for owned in list(self._owned.values()):
             if not owned.seek or owned.runner is None or not owned.runner.idle:
                 return True
@@ -218,6 +266,13 @@ class Ownership:
             if any(end.position < end.end for end in ends.values()):
                 return True
         return False
+
+    @property
+    def held_back(self) -> str:
+        """Which partitions wait for the schema registry, and why; empty: none."""
+        waiting = [owned.partition for owned in self._owned.values() if owned.held]
+        why = "" if self._ids is None else self._ids.waiting
+        return f"partitions {waiting} wait for the schema registry: {why or 'it is being asked'}" if waiting else ""
 
     @property
     def ready(self) -> bool:
@@ -241,7 +296,7 @@ class Ownership:
 
     async def _caught_up(self, owned: _Owned) -> bool:
         runner = owned.runner
-        if runner is None or not owned.seek or not runner.idle:
+        if runner is None or not owned.seek or not runner.idle or owned.held:
             return False
         try:
             if not await runner.published():
@@ -297,6 +352,9 @@ class Ownership:
                 running.cancel()
         finally:
             owned.seek = 0
+            for holding in owned.holding:
+                holding.cancel()
+            owned.held.clear()
             self._source().close_partitions([owned.partition])
             await (stopping or runner.stop())
             self._left.update(_mirrored(owned))
@@ -316,6 +374,14 @@ class Ownership:
             self.failed.set()
         if not isinstance(error, PartitionStopped):
             log.error("worker fails: %r", error, exc_info=error)
+
+
+def _values(record_set: RecordSet) -> Iterator[bytes | None]:
+    return (record.value for record in record_set.records)
+
+
+async def _done(tasks: list[asyncio.Task[None]]) -> None:
+    await asyncio.wait(tasks)
 
 
 def _mirrored(owned: _Owned) -> dict[tuple[str, int], int]:

@@ -137,7 +137,8 @@ class PartitionLoop:
         """A record set, in offset order, and the next fetch position behind it. What was received before is refused."""
         known = self._order.position(topic)
         fresh = records if not records or records[0].offset >= known else [r for r in records if r.offset >= known]
-        self._order.put(topic, [item_of(topic, record, self._config.max_ahead_ms) for record in fresh], position)
+        ahead, decode = self._config.max_ahead_ms, self._config.decode
+        self._order.put(topic, [item_of(topic, record, ahead, decode) for record in fresh], position)
 
     def ends(self, ends: Mapping[str, End], asked: int) -> None:
         """The answer to `AskEnds`."""

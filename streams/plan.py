@@ -14,7 +14,7 @@ from msgspec import Struct
 from processors.days import DAY_MS
 from processors.events import Claim, Dated, Erase, Mishap, Misplaced, Purchase, Standing, Tick, Withdrawal
 from processors.policy import Policy
-from schemas.codec import decode
+from schemas.codec import Decode, decode
 from schemas.errors import BadRecord, Oversize
 from schemas.partitioner import partition_of
 from schemas.topics import bytes_max
@@ -32,7 +32,8 @@ _TIMELESS: Final = (Erase, Claim, Withdrawal, Standing, Mishap)
 class LoopConfig(Struct, frozen=True, kw_only=True):
     """partitions: of every input topic. policy: in force until a tick names another. horizon_ms: how far back events
     are accepted and ids kept; max_ahead_ms: how far an event may lie after its record's own timestamp.
-    batch_records, due_slice: bounds of one commit; buffer_records: of one topic's buffer; cache: customers kept."""
+    batch_records, due_slice: bounds of one commit; buffer_records: of one topic's buffer; cache: customers kept.
+    decode: bytes to events; the ids of Confluent's framing are known to it before a record comes here."""
 
     partitions: int
     policy: Policy
@@ -43,6 +44,7 @@ class LoopConfig(Struct, frozen=True, kw_only=True):
     due_slice: int = 5_000
     buffer_records: int = 2_000
     cache: int = 20_000
+    decode: Decode = decode
 
 
 class Plan(Struct):
@@ -70,7 +72,7 @@ def first_tick(items: Sequence[Item]) -> int:
     return next((n for n, item in enumerate(items) if type(item.event) is Tick), len(items))
 
 
-def item_of(topic: str, record: KafkaRecord, max_ahead_ms: int) -> Item:
+def item_of(topic: str, record: KafkaRecord, max_ahead_ms: int, decode: Decode = decode) -> Item:
     """The record decoded, with the time that decides its turn: of an erase, which has none of its own, the broker's."""
     try:
         event = decode(topic, record.value, record.key)

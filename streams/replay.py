@@ -33,8 +33,14 @@ class Histories:
     unbookable: int = 0
 
 
-def read_histories(kafka: str, until_ms: int | None = None, told: Callable[[int], None] | None = None) -> Histories:
-    """All customers' events before `until_ms` (ms; None: all). told: called with the number of records read.
+def read_histories(
+    kafka: str,
+    until_ms: int | None = None,
+    told: Callable[[int], None] | None = None,
+    decode: codec.Decode = codec.decode,
+) -> Histories:
+    """All customers' events before `until_ms` (ms; None: all). told: called with the number of records read. decode:
+    as `codec.decode`, with what a schema registry tells.
 
     Raises LoyaltyError where Kafka or a topic is missing.
     """
@@ -43,13 +49,12 @@ def read_histories(kafka: str, until_ms: int | None = None, told: Callable[[int]
     kept: dict[str, dict[tuple[str, str], Dated]] = defaultdict(dict)
     with TopicReader(kafka) as reader:
         for topic in TOPICS:
-            decode = codec.decoder(topic)
             for record in reader.stream(topic, from_beginning=True, until_end=True):
                 found.records += 1
                 if told is not None and found.records % 10_000 == 0:
                     told(10_000)
                 try:
-                    event = decode(record.value, record.key)
+                    event = decode(topic, record.value, record.key)
                 except BadRecord:
                     found.unreadable += 1
                     continue

@@ -20,6 +20,10 @@ class LoyaltyError(Exception):
     """An expected failure: told in a line without a traceback, exit 1. The text names place, value, rule, way out."""
 
 
+class NotThere(LoyaltyError):
+    """What is missing will not come by waiting."""
+
+
 class UsageError(LoyaltyError):
     """The command line asks for what cannot be: exit 2."""
 
@@ -41,7 +45,9 @@ class Settings:
     partitions: int
     metrics: str
     clock: str
-    schema_registry_url: str
+    schema_registry_url: str = field(repr=False)
+    schema_registry_user: str
+    schema_registry_password: str = field(repr=False)
     erase_key: str = field(repr=False)
     dedupe_days: int
     max_ahead_hours: int
@@ -67,6 +73,8 @@ class Settings:
                 values[spec.field] = spec.read(environ)
             except SettingError as error:
                 wrong.append(str(error))
+        if not wrong and values["schema_registry_user"] and urlsplit(values["schema_registry_url"]).username:
+            wrong.append("LOYALTY_SCHEMA_REGISTRY_USER is set and LOYALTY_SCHEMA_REGISTRY_URL has a user: give one")
         if wrong:
             raise SettingError("\n".join(wrong))
         if not values["erase_key"]:
@@ -151,6 +159,8 @@ def _path(raw: str) -> Path:
 def _url(raw: str) -> str:
     if raw and urlsplit(raw).scheme not in ("http", "https"):
         raise ValueError("must be http://… or https://…, or empty for none")
+    if raw and not urlsplit(raw).hostname:
+        raise ValueError("must name a host, as in http://127.0.0.1:8081")
     return raw.rstrip("/")
 
 
@@ -249,7 +259,23 @@ SPECS: tuple[Spec, ...] = (
     Spec(field="partitions", parse=_between(1, 10_000), default="12", help="partitions of every input topic"),
     Spec(field="metrics", parse=_listening, default="127.0.0.1:9464", help="where /metrics is served; port 0: any"),
     Spec(field="clock", parse=_one_of("wall", "data"), default="wall", help="who makes the ticks: wall | data"),
-    Spec(field="schema_registry_url", parse=_url, default="", help="Confluent-style registry; empty: none"),
+    Spec(
+        field="schema_registry_url",
+        parse=_url,
+        default="",
+        help="Confluent-style schema registry; empty: none",
+        secret=True,
+        show=_masked_url,
+    ),
+    Spec(field="schema_registry_user", parse=_text, default="", help="user of the registry, where it asks for one"),
+    Spec(
+        field="schema_registry_password",
+        parse=_text,
+        default="",
+        help="that user's password",
+        secret=True,
+        show=_masked,
+    ),
     Spec(
         field="erase_key",
         parse=_text,

@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 from processors.days import DAY_MS
 from schemas import codec
 from schemas.codec import BadRecord
+from schemas.registry import Registered
 from schemas.topics import COMPLAINTS, CONTACTS, CUSTOMERS, DEAD_LETTERS, PURCHASES, TICKS, TIER_CHANGES
 from streams.reading import TopicReader
 
@@ -226,14 +227,14 @@ def top_share(values: Iterable[int], top: float = TOP) -> float | None:
     return share(sum(best[: max(1, round(len(best) * top))]), sum(best))
 
 
-def moves(reader: TopicReader, clock: int | None) -> dict[str, Moves]:
-    """By direction, UP and DOWN, the changes of tier lately."""
+def moves(reader: TopicReader, clock: int | None, registered: Registered | None = None) -> dict[str, Moves]:
+    """By direction, UP and DOWN, the changes of tier lately. registered: what a schema registry tells."""
     count: Counter[str] = Counter()
     changes: list[dict[str, Any]] = []
     since = -1 if clock is None else clock - LATELY_DAYS * DAY_MS
     for record in reader.stream(TIER_CHANGES, from_beginning=True, until_end=True):
         try:
-            change = codec.read(TIER_CHANGES, record.value)
+            change = codec.read(TIER_CHANGES, record.value, registered)
         except BadRecord:
             continue  # nothing but ours is on this topic
         if change["at"] > since:

@@ -27,9 +27,9 @@ from streams import logs
 from streams.app import LoyaltyApp, build_app
 from streams.health import HealthServer
 from streams.leader import LiveClock, last_ticks
-from streams.ownership import RunnerPort
+from streams.ownership import Ids, RunnerPort
 from streams.partition import PartitionStopped
-from streams.settings import LoyaltyError, Settings
+from streams.settings import LoyaltyError, NotThere, Settings
 from streams.topics_admin import check_topics, partitions_of
 
 log = logging.getLogger("loyalty.worker")
@@ -66,6 +66,8 @@ class Parts(Protocol):
     def policy(self) -> Policy: ...
     @property
     def registry(self) -> CollectorRegistry: ...
+    @property
+    def schema_ids(self) -> Ids | None: ...
     def runner(self, partition: int, app: LoyaltyApp) -> RunnerPort: ...
     async def open(self) -> None: ...
     async def writable(self) -> None: ...
@@ -79,7 +81,7 @@ class Worker:
 
     def __init__(self, settings: Settings, parts: Parts, *, until_caught_up: bool) -> None:
         self._settings, self._parts, self._until_caught_up = settings, parts, until_caught_up
-        self._app = build_app(settings, lambda partition: parts.runner(partition, self._app))
+        self._app = build_app(settings, lambda partition: parts.runner(partition, self._app), parts.schema_ids)
         self._stop = asyncio.Event()
         self._still_since = time.monotonic()
         self.health = HealthServer(parts.registry, self._not_live, self._not_ready)
@@ -229,6 +231,8 @@ class Worker:
                 await self._parts.writable()
         except Exception as away:
             wrong.append(f"Redis takes no writes: {type(away).__name__}: {away}")
+        if self.owner.held_back:
+            wrong.append(self.owner.held_back)
         return wrong
 
     # -- after
@@ -249,10 +253,6 @@ class Worker:
                 self.hung = True
         await self._parts.close()
         await self.health.stop()
-
-
-class NotThere(LoyaltyError):
-    """What is missing will not come by waiting."""
 
 
 def _check_inputs(kafka: str, partitions: int) -> None:

@@ -4,6 +4,7 @@
     python docs/examples/alerts_kafka_python.py 127.0.0.1:9392 schemas alerts.db
 
 Kafka: addresses by comma. schemas: the folder of the .avsc files. alerts.db: what was done; keep it between runs.
+Where the programme has a schema registry, values are Confluent-framed: decode them with your registry's own library.
 """
 
 import json

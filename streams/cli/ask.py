@@ -16,6 +16,7 @@ from streams.cli.command import OK, Command, no_arguments
 from streams.cli.output import Output
 from streams.customers_now import CustomersNow
 from streams.reading import TopicReader
+from streams.schema_ids import asking
 from streams.settings import LoyaltyError, Settings, UsageError
 from streams.texts import wording
 
@@ -227,7 +228,7 @@ def run_summary(args: Namespace, settings: Settings) -> int:
     exits, mouth, care = summary.exits(counts), summary.word_of_mouth(counts), summary.care(counts)
     benefits = summary.benefits(views)
     with TopicReader(settings.kafka) as reader:
-        moves = summary.moves(reader, clock)
+        moves = summary.moves(reader, clock, asking(settings))
         held, dead = summary.records(reader), summary.dead_letters(reader)
     if args.json:
         out.record({

@@ -13,7 +13,9 @@ from processors.events import TIME_END_MS
 from processors.policy import Policy
 from schemas import codec, topics
 from schemas.errors import BadRecord
+from schemas.framing import reframed
 from schemas.partitioner import partition_of
+from streams import schema_ids
 from streams.cli.command import OK, Command
 from streams.cli.output import Output
 from streams.customers_now import CustomersNow
@@ -130,9 +132,10 @@ def run_complete(args: Namespace, settings: Settings) -> int:
         codec.decode(topics.CONTACTS, value, key)  # by the contract's rules, before it is sent
     except BadRecord as error:
         raise UsageError(str(error)) from None
+    framed = reframed(schema_ids.heads(settings, [topics.CONTACTS]), topics.CONTACTS, value)
     with TopicReader(settings.kafka) as reader:
         partition = partition_of(key, reader.partitions(topics.CONTACTS))
-    offset = send_one(settings.kafka, topics.CONTACTS, partition, key, value)
+    offset = send_one(settings.kafka, topics.CONTACTS, partition, key, framed)
     if out.as_json:
         out.record({**contact, "topic": topics.CONTACTS, "partition": partition, "offset": offset})
         return OK

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from processors.policy import Policy
 from streams.cli.command import OK, Command
 from streams.cli.output import Output
+from streams.schema_ids import decode_of
 from streams.settings import LoyaltyError, Settings
 from streams.texts import read_policy
 
@@ -76,7 +77,7 @@ def _history(name: str, settings: Settings, out: Output) -> tuple[Histories, Pol
 
     policy = read_policy(settings.policy)
     with out.progress("records") as bar:
-        return read_histories(settings.kafka, None, bar.advance), policy
+        return read_histories(settings.kafka, None, bar.advance, decode_of(settings)), policy
 
 
 COMMANDS = [

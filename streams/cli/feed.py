@@ -16,7 +16,7 @@ from processors.policy import Policy
 from schemas import codec, topics
 from schemas.errors import BadField, BadRecord
 from schemas.partitioner import partition_of
-from streams import ingest
+from streams import ingest, schema_ids
 from streams.cli.command import FAILED, OK, Command
 from streams.cli.output import Output, Progress
 from streams.datasets import NAMES, dataset, mark_of
@@ -28,7 +28,7 @@ from streams.settings import LoyaltyError, Settings, UsageError
 from streams.spool import Spool
 from streams.texts import read_policy
 
-IMPORTABLE = (topics.PURCHASES, topics.COMPLAINTS, topics.CONTACTS, topics.CUSTOMERS)
+IMPORTABLE = schema_ids.IMPORTED
 
 _UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000}
 _BIG_FILE_BYTES = 8 << 20
@@ -176,11 +176,12 @@ def _send_ticking(
 async def _write(
     settings: Settings, feed: Feed, partitions: int, ticking: Ticking | None, resume: int | None, out: Output
 ) -> Done:
+    heads = await schema_ids.heads_soon(settings, schema_ids.IMPORTED)
     producer = ingest.producer_for(settings)
     await producer.start()
     try:
         with out.progress("importing", feed.count) as progress:
-            sender = ingest.Sender(producer)
+            sender = ingest.Sender(producer, heads)
             return await ingest.write_feed(sender, feed, partitions, ticking, resume, progress)
     finally:
         await producer.stop()

@@ -14,6 +14,7 @@ from processors.signals import Signals
 from streams.cli.command import OK, Command
 from streams.cli.output import Output
 from streams.replay import Histories, last_purchase_at, read_histories
+from streams.schema_ids import decode_of
 from streams.settings import LoyaltyError, Settings, UsageError
 from streams.texts import read_policy
 
@@ -51,7 +52,7 @@ def _run(args: Namespace, settings: Settings) -> int:
     until = None if args.until is None else (date.fromisoformat(args.until) - _EPOCH).days
     until_ms = None if until is None else policy.calendar.midnight(until)
     with out.progress("records") as bar:
-        found = read_histories(settings.kafka, until_ms, bar.advance)
+        found = read_histories(settings.kafka, until_ms, bar.advance, decode_of(settings))
     last = last_purchase_at(found)
     if last is None:
         raise LoyaltyError("nobody has bought: import a history first (`loyalty import`, `loyalty import-dataset`)")

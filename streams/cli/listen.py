@@ -13,10 +13,12 @@ from processors.days import utc_iso
 from processors.events import TIME_END_MS
 from schemas import codec, library, topics
 from schemas.errors import BadRecord
+from schemas.registry import Registered
 from streams.cli.board import Board
 from streams.cli.command import OK, Command
 from streams.cli.output import Output, Part
 from streams.reading import TopicReader
+from streams.schema_ids import asking
 from streams.settings import LoyaltyError, Settings
 
 # ---- subscribe
@@ -40,21 +42,21 @@ redrawn as alerts come. Who is safe again leaves it; the lost stand below. With 
 
 def run_subscribe(args: Namespace, settings: Settings) -> int:
     """Records of a topic, decoded."""
-    out = Output.of(args)
+    out, registered = Output.of(args), asking(settings)
     with TopicReader(settings.kafka) as reader:
         found = reader.stream(args.topic, from_beginning=args.from_beginning, until_end=args.until_end)
         if args.topic == topics.CHURN_RISK and not args.meta and out.can_redraw:
-            _show_board(out, found)
+            _show_board(out, found, registered)
             return OK
         for record in found:
-            fields = _fields(args.topic, record)
+            fields = _fields(args.topic, record, registered)
             if not args.json:
                 fields = _for_people(args.topic, fields)
             out.records([fields | (_meta(record) if args.meta else {})])
     return OK
 
 
-def _show_board(out: Output, found: Iterable[Any]) -> None:
+def _show_board(out: Output, found: Iterable[Any], registered: Registered | None) -> None:
     """The board of alerts, redrawn by a thread of its own: an alert is shown though none follows."""
     board, lock = Board(), Lock()
 
@@ -64,19 +66,19 @@ def _show_board(out: Output, found: Iterable[Any]) -> None:
 
     with out.live(parts):
         for record in found:
-            fields = _fields(topics.CHURN_RISK, record)
+            fields = _fields(topics.CHURN_RISK, record, registered)
             with lock:
                 board.take(fields)
 
 
-def _fields(topic: str, record: Any) -> dict[str, Any]:
+def _fields(topic: str, record: Any, registered: Registered | None = None) -> dict[str, Any]:
     """The record's fields; of a null its key and `value`; of what can't be decoded the error and the bytes."""
     if topics.TOPICS[topic].schema is None:
         return _letter_fields(record)
     if record.value is None:
         return {_KEY_FIELDS.get(topics.TOPICS[topic].key, "key"): _key_text(record.key), "value": None}
     try:
-        return codec.read(topic, record.value)
+        return codec.read(topic, record.value, registered)
     except BadRecord as error:
         return {"error": error.error, "message": str(error), "value_base64": base64.b64encode(record.value).decode()}
 

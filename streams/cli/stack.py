@@ -84,7 +84,8 @@ def doctor(args: Namespace, settings: Settings) -> int:
     if not out.as_json:
         out.say("Settings")
     out.table(_settings_rows(settings), columns=("setting", "value", "help"))
-    rows = [*_unknown_rows(), *_kafka_rows(settings), *_redis_rows(settings), *_policy_rows(settings)]
+    rows = [*_unknown_rows(), *_kafka_rows(settings), *_redis_rows(settings)]
+    rows += [*_registry_rows(settings), *_policy_rows(settings)]
     if not out.as_json:
         out.say("\nWhat they reach")
     out.table(rows, columns=("what", "found", "wrong"))
@@ -147,6 +148,27 @@ def _redis_rows(settings: Settings) -> Iterator[dict[str, Any]]:
     fsync = f"appendonly, fsync {told['append_fsync'] or 'not told'}" if told["append_only"] else "none"
     lost = "" if told["append_only"] else "must be appendonly yes: a restart would lose all that is kept"
     yield _row("redis persistence", fsync, lost)
+
+
+def _registry_rows(settings: Settings) -> Iterator[dict[str, Any]]:
+    """Of a registry, where one is configured: whether it answers, takes Avro, and has the schemas of our outputs."""
+    from sinks.schema_registry import RegistryAway
+    from streams import schema_ids
+
+    registry = schema_ids.client(settings)
+    if registry is None:
+        yield _row("schema registry", "none: single-object encoding is read and written")
+        return
+    try:
+        kinds = registry.types()
+        missing = [topic for topic in schema_ids.OUTPUTS if not registry.registered(topic)]
+    except RegistryAway as away:
+        yield _row("schema registry", "silent", f"{away}; until it answers, records under ids not known yet wait")
+        return
+    takes = "" if "AVRO" in kinds else f"takes {', '.join(kinds)}: must take AVRO"
+    yield _row("schema registry", f"answers at {registry.place}", takes)
+    told = f"not there yet: {', '.join(missing)}; a worker registers them as it starts" if missing else "all there"
+    yield _row("schemas of outputs", told)
 
 
 def _policy_rows(settings: Settings) -> Iterator[dict[str, Any]]:

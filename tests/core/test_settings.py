@@ -44,7 +44,6 @@ def test_an_address_without_scheme_is_a_redis_url(tmp_path: Path) -> None:
         ("LOYALTY_PARTITIONS", "", "whole number"),
         ("LOYALTY_CLOCK", "wal", "did you mean wall?"),
         ("LOYALTY_PREFIX", "a:b", "letters"),
-        ("LOYALTY_SCHEMA_REGISTRY_URL", "registry:8081", "http://"),
         ("LOYALTY_LOG", "LOUD", "one of DEBUG"),
     ],
 )
@@ -71,6 +70,22 @@ def test_a_secret_is_neither_in_shown_nor_in_repr_nor_in_an_error(tmp_path: Path
     with pytest.raises(SettingError) as caught:
         read(tmp_path, LOYALTY_REDIS="http://:sesame@h:1")
     assert "sesame" not in str(caught.value)
+
+
+def test_the_registry_may_ask_for_a_password_which_nobody_is_shown(tmp_path: Path) -> None:
+    url, name = "https://bob:sesame@registry:8081/apis/ccompat/v7/", "LOYALTY_SCHEMA_REGISTRY_URL"
+    for settings in (
+        read(tmp_path, LOYALTY_SCHEMA_REGISTRY_URL=url),
+        read(tmp_path, LOYALTY_SCHEMA_REGISTRY_USER="bob", LOYALTY_SCHEMA_REGISTRY_PASSWORD="sesame"),
+    ):
+        assert "sesame" not in repr(settings) + repr(settings.shown())
+    assert read(tmp_path, LOYALTY_SCHEMA_REGISTRY_URL=url).shown()[name] == url.replace("sesame", "***").rstrip("/")
+    with pytest.raises(SettingError, match=r"^LOYALTY_SCHEMA_REGISTRY_URL is \*\*\*: must be http://"):
+        read(tmp_path, LOYALTY_SCHEMA_REGISTRY_URL="bob:sesame@registry:8081")
+    with pytest.raises(SettingError, match="must name a host"):
+        read(tmp_path, LOYALTY_SCHEMA_REGISTRY_URL="http://:8081")
+    with pytest.raises(SettingError, match="USER is set and LOYALTY_SCHEMA_REGISTRY_URL has a user"):
+        read(tmp_path, LOYALTY_SCHEMA_REGISTRY_URL=url, LOYALTY_SCHEMA_REGISTRY_USER="bob")
 
 
 def test_a_secret_comes_from_a_file(tmp_path: Path) -> None:

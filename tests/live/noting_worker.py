@@ -33,6 +33,7 @@ class NotingParts:
     def __init__(self) -> None:
         self.policy = load_policy(POLICY)
         self.registry = CollectorRegistry()
+        self.schema_ids = None
         self.notes = Notes()
         self.runners: list[NotingRunner] = []
         self.forgotten: list[int] = []
