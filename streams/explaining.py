@@ -29,7 +29,18 @@ from streams.outgoing import Outgoing
 from streams.partition import AskEnds, NeedPolicy, Outcome, PartitionLoop
 from streams.plan import LoopConfig, Plan, item_of
 from streams.settings import LoyaltyError
-from streams.stages import AS_THEY_CAME, OWN_TOPICS, READINGS, Inputs, Own, StageOf, own_records, staged, stages
+from streams.stages import (
+    AS_THEY_CAME,
+    OWN_TOPICS,
+    READINGS,
+    Inputs,
+    Own,
+    StageOf,
+    numbered,
+    own_records,
+    staged,
+    stages,
+)
 from streams.texts import wording
 from streams.time_order import End, Item, KafkaRecord
 
@@ -119,7 +130,7 @@ class _Traced(PartitionLoop):
         """The customer's records of a topic, and the next fetch position behind what was read."""
         items = []
         for own in records:
-            item = item_of(topic, own.record, self._config.max_ahead_ms)
+            item = item_of(topic, own.record, self._config.max_ahead_ms, self._config.decode)
             if item.at and not item.ahead:
                 item.at = max(item.at, own.turn)
             items.append(item)
@@ -346,15 +357,16 @@ def told_again(
     asked about, of care. config: of a loop that begins under a policy. Raises LoyaltyError where a policy is missing.
     """
     by_key = {one.key: one for one in policies}
-    ahead_ms = config(policies[0], Outgoing(str, wording)).max_ahead_ms
-    until = of.timestamp
-    written = own_records(of.customer_id, inputs, until)
+    any_config, until = config(policies[0], Outgoing(str, wording)), of.timestamp
+    written = own_records(of.customer_id, inputs, until, any_config.decode)
     best: Told | None = None
     for reading in READINGS:
         stage_of = stages(reading, written, inputs, until, of.instants)
         if stage_of is None:
             continue
-        own = staged(written, inputs, until, stage_of, None if reading == AS_THEY_CAME else ahead_ms)
+        own = numbered(written, stage_of)
+        if reading != AS_THEY_CAME:  # there each is alone in its stage
+            own = staged(written, inputs, until, stage_of, any_config)
         for policy in policies:
             store = MemoryStore()
             loop = _Traced(of, reminder, store, config(policy, Outgoing(store.mark, wording)))

@@ -14,9 +14,9 @@ from typing import Any, Final, Protocol
 from msgspec import Struct
 from msgspec.structs import replace
 
-from schemas.codec import BadRecord, decode
+from schemas.codec import BadRecord, Decode
 from schemas.topics import INPUTS, TICKS
-from streams.plan import item_of
+from streams.plan import LoopConfig, item_of
 from streams.time_order import KafkaRecord
 
 OWN_TOPICS: Final = tuple(topic for topic in INPUTS if topic != TICKS)
@@ -57,19 +57,19 @@ class Own(Struct, frozen=True):
     turn: int = 0
 
 
-def own_records(customer_id: str, inputs: Inputs, until: int) -> list[Own]:
+def own_records(customer_id: str, inputs: Inputs, until: int, decode: Decode) -> list[Own]:
     """The customer's records written up to `until` (broker's ms), topic by topic."""
     found, mark = [], customer_id.encode()
     for topic in OWN_TOPICS:
         for record in inputs.records(topic):
             if record.timestamp > until:
                 break
-            if (record.key == mark or mark in (record.value or b"")) and _is_of(customer_id, topic, record):
+            if (record.key == mark or mark in (record.value or b"")) and _is_of(customer_id, topic, record, decode):
                 found.append(Own(topic, record))
     return found
 
 
-def _is_of(customer_id: str, topic: str, record: KafkaRecord) -> bool:
+def _is_of(customer_id: str, topic: str, record: KafkaRecord, decode: Decode) -> bool:
     try:
         event: Any = decode(topic, record.value, record.key)
     except BadRecord:
@@ -77,12 +77,13 @@ def _is_of(customer_id: str, topic: str, record: KafkaRecord) -> bool:
     return bool(event.customer_id == customer_id)
 
 
-def staged(own: Sequence[Own], inputs: Inputs, until: int, stage_of: StageOf, ahead_ms: int | None) -> list[Own]:
-    """The same records with stage and turn. ahead_ms: how far ahead of its own timestamp a record may be and still hold
-    up what lies behind it; None: none does, each is alone in its stage."""
-    numbered = [replace(one, stage=stage_of(one.topic, one.record)) for one in own]
-    if ahead_ms is None:
-        return numbered
+def numbered(own: Sequence[Own], stage_of: StageOf) -> list[Own]:
+    """The same records with their stages; nothing holds them up."""
+    return [replace(one, stage=stage_of(one.topic, one.record)) for one in own]
+
+
+def staged(own: Sequence[Own], inputs: Inputs, until: int, stage_of: StageOf, config: LoopConfig) -> list[Own]:
+    """The same records with stage and turn, as a loop of `config` would read them."""
     turns: dict[tuple[str, int], int] = {}
     wanted = {(one.topic, one.record.offset) for one in own}
     for topic in OWN_TOPICS:
@@ -92,11 +93,11 @@ def staged(own: Sequence[Own], inputs: Inputs, until: int, stage_of: StageOf, ah
                 break
             if stage != (stage := stage_of(topic, record)):
                 turn = 0
-            item = item_of(topic, record, ahead_ms)
+            item = item_of(topic, record, config.max_ahead_ms, config.decode)
             turn = turn if item.ahead else max(turn, item.at)
             if (topic, record.offset) in wanted:
                 turns[topic, record.offset] = turn
-    return [replace(one, turn=turns[one.topic, one.record.offset]) for one in numbered]
+    return [replace(one, turn=turns[one.topic, one.record.offset]) for one in numbered(own, stage_of)]
 
 
 def stages(reading: str, own: Sequence[Own], inputs: Inputs, at: int, instants: Sequence[int]) -> StageOf | None:

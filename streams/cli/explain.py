@@ -8,9 +8,10 @@ from typing import Any, Final
 
 from processors.days import DAY_MS, utc_iso
 from processors.policy import Policy
-from schemas.codec import read
+from schemas.codec import decode, decoding, in_own_framing, read
 from schemas.errors import BadRecord
 from schemas.partitioner import partition_of
+from schemas.registry import Registered
 from schemas.topics import (
     CARE_REMINDERS,
     CHURN_RISK,
@@ -29,6 +30,7 @@ from streams.outgoing import Outgoing
 from streams.plan import LoopConfig
 from streams.policies import policy_in
 from streams.reading import TopicReader
+from streams.schema_ids import asking
 from streams.settings import LoyaltyError, Settings
 from streams.texts import read_policy
 
@@ -44,9 +46,9 @@ def _arguments(parser: ArgumentParser) -> None:
 
 def run_explain(args: Namespace, settings: Settings) -> int:
     """Finds the output, folds its customer's records again, says what is behind it."""
-    out = Output.of(args)
+    out, registered = Output.of(args), asking(settings)
     with TopicReader(settings.kafka) as reader:
-        of = find(reader, args.event_id)
+        of = find(reader, args.event_id, registered)
         policies = _policies(reader, settings)
         inputs = TopicInputs(reader, of.partition)
         partitions = reader.partitions(of.topic)
@@ -58,6 +60,7 @@ def run_explain(args: Namespace, settings: Settings) -> int:
                 outgoing=outgoing,
                 horizon_ms=settings.dedupe_days * DAY_MS,
                 max_ahead_ms=settings.max_ahead_hours * HOUR_MS,
+                decode=decode if registered is None else decoding(registered),
             )
 
         reminder = read(of.topic, of.value)["reminder_id"] if of.topic == CARE_REMINDERS else None
@@ -74,8 +77,8 @@ def run_explain(args: Namespace, settings: Settings) -> int:
 # ---- what lies in Kafka
 
 
-def find(reader: TopicReader, event_id: str) -> Published:
-    """The output of that id. Raises LoyaltyError.
+def find(reader: TopicReader, event_id: str, registered: Registered | None = None) -> Published:
+    """The output of that id, in our own framing. registered: a schema registry, asked on the way. Raises LoyaltyError.
 
     An id is `topic:customer:…`, and both ends may hold colons: each way to read it names a partition to look in.
     """
@@ -94,15 +97,16 @@ def find(reader: TopicReader, event_id: str) -> Published:
         instants: dict[int, None] = {}
         for record in reader.stream(topic, from_beginning=True, until_end=True, partition=partition):
             instants[record.timestamp] = None
-            if record.value is not None and _id_of(topic, record) == event_id:
+            if record.value is not None and _id_of(topic, record, registered) == event_id:
+                value = in_own_framing(topic, record.value, registered)
                 return Published(
                     topic=topic,
                     partition=partition,
                     offset=record.offset,
                     timestamp=record.timestamp,
-                    customer_id=read(topic, record.value)["customer_id"],
+                    customer_id=read(topic, value)["customer_id"],
                     event_id=event_id,
-                    value=record.value,
+                    value=value,
                     instants=tuple(sorted(instants)),
                 )
     hint = f"; what lay below offset {gone} is gone from the topic" if gone else ""
@@ -114,12 +118,12 @@ def find(reader: TopicReader, event_id: str) -> Published:
     )
 
 
-def _id_of(topic: str, record: Any) -> str | None:
+def _id_of(topic: str, record: Any, registered: Registered | None) -> str | None:
     for name, value in record.headers:
         if name == "ce_id":
             return str((value or b"").decode("utf-8", "replace"))
     try:
-        return str(read(topic, record.value)["event_id"])
+        return str(read(topic, record.value, registered)["event_id"])
     except BadRecord:
         return None
 

@@ -14,7 +14,7 @@ from msgspec import Struct
 from processors.care.sections import EVENTS, PROMISES, Care
 from processors.policy import Policy, load_policy
 from schemas import library
-from schemas.codec import read, write
+from schemas.codec import decoding, read, write
 from schemas.customer_value import encode_view
 from schemas.partitioner import partition_of
 from schemas.topics import (
@@ -41,6 +41,8 @@ from tests.core.test_partition import ANNA, BO, Driven, P, T
 from tests.simulation.kafka import Kafka, SimRecord
 from tests.simulation.run import quiet_run
 from tests.simulation.shop import DAY, HORIZON, HOUR, Shop, shop_year
+from tests.wire.test_registry import confluent
+from tests.wire.test_registry import told as registry_told
 
 
 class Logs:
@@ -162,7 +164,11 @@ class Shelf(Struct):
 
         def made(policy: Policy, outgoing: Outgoing) -> LoopConfig:
             return LoopConfig(
-                partitions=config.partitions, policy=policy, outgoing=outgoing, horizon_ms=config.horizon_ms
+                partitions=config.partitions,
+                policy=policy,
+                outgoing=outgoing,
+                horizon_ms=config.horizon_ms,
+                decode=config.decode,
             )
 
         told = told_again(of, self, list(policies.values()), made)
@@ -308,6 +314,28 @@ def test_C10_fields_that_differ_are_named() -> None:
     (of,) = (one for one in shelf.told if one.topic == TIER_CHANGES)
     other = write(of.topic, read(of.topic, of.value) | {"value_365d": 1})
     assert differing(of.topic, of.value, other) == {"value_365d": {"published": 9_000, "again": 1}}
+
+
+def test_C10_records_in_the_framing_of_a_registry_are_read_by_their_ids() -> None:
+    schemas = {topic: json.loads(library.text(topic)) for topic in (PURCHASES, TIER_CHANGES)}
+    registered = registry_told(schemas[PURCHASES])
+    shelf = Shelf(Driven(decode=decoding(registered)))
+    shelf.driven.buy(ANNA, T, 9_000)
+    own = shelf.driven.logs[PURCHASES].pop()
+    assert own.value is not None
+    value = confluent(schemas[PURCHASES], read(PURCHASES, own.value))
+    shelf.driven.put(PURCHASES, value, at=T, key=ANNA)
+    shelf.driven.tick(T + DAY)
+    shelf.run()
+    (of,) = (one for one in shelf.told if one.topic == TIER_CHANGES)
+    registered.learn(8, json.dumps(schemas[TIER_CHANGES]))
+    left = confluent(schemas[TIER_CHANGES], read(of.topic, of.value), 8)
+    reader: Any = OneTopic(SimRecord(of.offset, of.timestamp, ANNA.encode(), left))
+    found = command.find(reader, of.event_id, registered)
+    assert (found.value, found.customer_id) == (of.value, ANNA)
+    told, made = shelf.explained(of)
+    assert made["reproduced"] is True
+    assert [(one.topic, one.event) for one in told.inputs] == [(PURCHASES, "Purchase")]
 
 
 # ---- rules
