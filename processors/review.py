@@ -65,7 +65,7 @@ def review(customer: Customer, now: int, around: Surroundings, policy: Policy) -
         due = min(due, next_change(history, told, now, policy))
     cared = None
     if policy.care or told.care.open or told.care.waiting:
-        cared = _care(customer, verdict, told, history, seen, now, policy)
+        cared = _care(customer, verdict, rank, told, history, seen, now, policy)
         if cared.book is not told.care:
             told = replace(told, care=cared.book)
         if cared.pooled and told.charge is not None:
@@ -87,12 +87,19 @@ def _in_charge(told: Told, history: History, now: int) -> Told:
 
 
 def _care(
-    customer: Customer, verdict: tier.Verdict, told: Told, history: History, seen: Risk | None, now: int, policy: Policy
+    customer: Customer,
+    verdict: tier.Verdict,
+    rank: int,
+    told: Told,
+    history: History,
+    seen: Risk | None,
+    now: int,
+    policy: Policy,
 ) -> life.Cared:
     """The care book after the review (C), by the tier and level that hold from it on."""
     steps = verdict.steps
     rose = bool(steps) and steps[-1].to_rank > steps[-1].from_rank
-    moved = bool(steps) and customer.context.partition(";")[0] != policy.key
+    moved = _moved(customer, verdict, rank, now, policy) if customer.context.partition(";")[0] != policy.key else ""
     look = Look(history, told, now, policy, rose=rose, moved=moved)
 
     shown: View = {}
@@ -104,6 +111,14 @@ def _care(
         return shown.get(name)
 
     return life.care_of(customer.id, look, field)
+
+
+def _moved(customer: Customer, verdict: tier.Verdict, rank: int, now: int, policy: Policy) -> str:
+    """The tier that the policy, new at this review, has for the customer, now or once the grace is over; "": theirs."""
+    if verdict.steps:
+        return verdict.told.tier
+    falls = verdict.told.below_since == now != customer.told.below_since
+    return policy.tiers[rank].name if falls else ""
 
 
 def _risk(seen: Risk, history: History, told: Told, now: int, policy: Policy) -> risk.Verdict:

@@ -294,7 +294,7 @@ class Batch:
     def _withdraw_care(self, customer: Customer) -> None:
         """The open reminders of who is forgotten are withdrawn (D4)."""
         told = customer.told
-        look = Look(customer.history, told, customer.now, self._policy, rose=False, moved=False)
+        look = Look(customer.history, told, customer.now, self._policy, rose=False)
         for output in withdrawn(customer.id, told.care, look):
             self._outputs.append(Telling(customer.id, output))
             self._happened += tallies(output, kinds_of(self._policy).get(output.kind))

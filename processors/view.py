@@ -77,7 +77,7 @@ def values(customer: Customer, policy: Policy, was: Values | None = None, risk: 
 def _reminders(customer: Customer, policy: Policy) -> str:
     """`open_reminders`: those that are DUE or ESCALATED, the most urgent first, as on `care-reminders` (C4)."""
     told = customer.told
-    look = Look(customer.history, told, customer.now, policy, rose=False, moved=False)
+    look = Look(customer.history, told, customer.now, policy, rose=False)
     outputs = [said(customer.id, one, "ESCALATED" if one.step else "DUE", look) for one in told.care.open]
     outputs.sort(key=lambda one: (one.priority, one.due_at, one.reminder_id))
     return json.dumps([{name: getattr(one, name) for name in _SHOWN} for one in outputs], ensure_ascii=False)

@@ -178,7 +178,7 @@ class _Traced(PartitionLoop):
         for one in after.told.care.waiting:
             care = kinds_of(self._policy).get(one.kind)
             if care is not None and self._reminder == reminder_id(after.id, one.kind, one.cause):
-                look = Look(after.history, after.told, after.now, self._policy, rose=False, moved=False)
+                look = Look(after.history, after.told, after.now, self._policy, rose=False)
                 until, reason = held_back(care, look)
                 if not self.held or (self.held[-1].reason, self.held[-1].until) != (reason, until):
                     self.held.append(Held(after.now, reason, until))

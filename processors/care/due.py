@@ -215,22 +215,25 @@ def _tier_falling(care: Care, look: Look) -> Iterator[Reminder]:
     yield reminder(care, since, wanted, due, due, have, need, f"{told.tier}:{code}")
 
 
-def _tier_up(care: Care, look: Look) -> Iterator[Reminder]:
-    yield from _at_review(care, look, look.rose)
-
-
 def _policy_change(care: Care, look: Look) -> Iterator[Reminder]:
-    yield from _at_review(care, look, look.moved)
+    """A new policy has another tier for them, at once or after the grace: true from the review that found it on, as
+    long as it is worth explaining."""
+    erased, book = look.facts.not_before, look.told.care
+    for one in (*book.open, *book.waiting):
+        if one.kind == care.kind:
+            yield one if erased < 0 else replace(one, cause=one.cause.removesuffix(f"@{erased}"))
+    if look.moved:
+        yield after(care, look, look.now, look.now, what=look.moved)
 
 
-def _at_review(care: Care, look: Look, now: bool) -> Iterator[Reminder]:
-    """What a review itself found: true from it on, as long as the tier stays what it then became."""
+def _tier_up(care: Care, look: Look) -> Iterator[Reminder]:
+    """The tier rose: true from the review that found it on, as long as it stays what it then became."""
     since = look.told.tier_since
     if since is None or is_over(care, look, since):
         return
     book = look.told.care
     known = any(one.key == (care.kind, afresh(str(since), look)) for one in (*book.open, *book.waiting))
-    if now or known:
+    if look.rose or known:
         yield after(care, look, since, since, what=look.told.tier)
 
 

@@ -24,9 +24,9 @@ _EXPIRES_DAYS: Final = 30
 
 class Look:
     """What the shapes look at, for one review. facts: within the window; told: what holds from this review on; rose:
-    the tier was raised in it; moved: a new policy changed the tier in it."""
+    the tier was raised in it; moved: the tier that a new policy has for them, now or after the grace, "": theirs."""
 
-    def __init__(self, facts: History, told: Told, now: int, policy: Policy, *, rose: bool, moved: bool) -> None:
+    def __init__(self, facts: History, told: Told, now: int, policy: Policy, *, rose: bool, moved: str = "") -> None:
         self.facts, self.told, self.now, self.policy = facts, told, now, policy
         self.rose, self.moved = rose, moved
 

@@ -29,7 +29,7 @@ class Why(NamedTuple):
 def why(customer: Customer, policy: Policy) -> list[Why]:
     """A line for each kind of the policy, in its order; of several causes the one that is furthest on."""
     told = customer.told
-    look = Look(customer.history, told, customer.now, policy, rose=False, moved=False)
+    look = Look(customer.history, told, customer.now, policy, rose=False)
     later: dict[str, int] = {}
     for one in candidates(look):
         if one.wanted_at > customer.now:

@@ -362,6 +362,22 @@ def test_C1_who_bought_what_is_called_back_is_told_whenever_the_policy_says_so()
     ]
 
 
+def test_C1_whom_a_new_policy_moves_is_told_at_once_though_the_tier_ends_after_the_grace():
+    kind = '[[care]]\nkind = "POLICY_CHANGE"\nshape = "event"\non = "policy_change"\nexpires_days = 20\nfree = true\n'
+    start, switch = utc("2025-01-10T12:00"), utc("2025-02-10T12:00")
+    for worth, harder, told in (
+        (12_000, 20_000, ["member"]),  # falls, after a grace of 30 days
+        (12_000, 11_000, []),  # stays
+        (9_000, 8_000, ["silver"]),  # rises at once
+    ):
+        held = Partition(policy_of(HEAD + SILVER + kind)).run([*plainly([sale(start, worth)]), switch - 1])
+        later = policy_of(HEAD.replace("version = 1", "version = 2") + SILVER.replace("10_000", str(harder)) + kind)
+        held.around_is(tier.surroundings(later, since=switch), later)
+        assert [(one.status, one.at, one.what) for one in held.care] == [("DUE", switch, name) for name in told]
+        held.run([switch + 40 * DAY_MS])
+        assert [one.status for one in held.care] == ["DUE", "EXPIRED"] * len(told)
+
+
 REPLY = (
     "[complaints]\nreply_hours = [72, 48, 24, 8, 4]\nescalate_to = ['store', 'area', 'head']\n"
     '[[care]]\nkind = "COMPLAINT_REPLY"\nshape = "promise"\npriority = 1\n'
