@@ -1,6 +1,6 @@
 # What one does here. `make` alone lists it.
 .DEFAULT_GOAL := help
-.PHONY: help run test lint fmt install dev bench simulate simulate-mutants down clean clean-all lock hooks
+.PHONY: help run test lint fmt install dev bench bench-due simulate simulate-mutants down clean clean-all lock hooks
 
 SHELL := /bin/bash
 BIN := .venv/bin
@@ -37,6 +37,9 @@ fmt: dev  ## put the style right
 
 bench: install  ## events a second, memory, time by stage; writes docs/benchmarks.md (10 min)
 	$(BIN)/python -m tests.bench $(BENCH_ARGS)
+
+bench-due: install  ## what a week of ticks costs with 10,000 to 1,000,000 silent customers (8 min)
+	$(BIN)/python -m tests.bench.bench_due
 
 simulate: dev  ## seeded crash simulations; SEED=417 runs one, SEEDS=10000 runs many
 	$(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),10000) $(if $(SEED),--seed $(SEED))
