@@ -6,17 +6,16 @@ from __future__ import annotations
 from collections import Counter
 from typing import Final
 
-from processors.care.promises import opened_at
+from processors.care.promises import resolved_at
 from processors.care.tally import hours_class
 from processors.charge import owner_of
 from processors.customer import Customer
-from processors.policy import Policy
 
 RECOVERED: Final = 4
 """Satisfaction with the remedy, of 5, from which on a complainant is won back."""
 
 
-def count_complaints(counts: Counter[str], before: Customer | None, after: Customer | None, policy: Policy) -> None:
+def count_complaints(counts: Counter[str], before: Customer | None, after: Customer | None) -> None:
     """Adds what changed between `before` and `after` (None: not there) to `counts` (K4).
 
     By `about`, `store`, `severity` and `employee`, as in `complaints_open:about:DELIVERY`: complaints_open,
@@ -24,7 +23,7 @@ def count_complaints(counts: Counter[str], before: Customer | None, after: Custo
     the resolved the class of hours it took, `resolve_le_24`. overdue: promises open past their due, by `kind`, `store`
     and `employee`.
     """
-    now, was = _figures(after, policy), _figures(before, policy)
+    now, was = _figures(after), _figures(before)
     if now != was:
         for name in now.keys() | was.keys():
             counts[name] += now.get(name, 0) - was.get(name, 0)
@@ -33,7 +32,7 @@ def count_complaints(counts: Counter[str], before: Customer | None, after: Custo
 _NONE: Final[Counter[str]] = Counter()
 
 
-def _figures(customer: Customer | None, policy: Policy) -> Counter[str]:
+def _figures(customer: Customer | None) -> Counter[str]:
     if customer is None or not (customer.history.complaints or customer.told.care.open):
         return _NONE
     found = Counter[str]()
@@ -42,14 +41,16 @@ def _figures(customer: Customer | None, policy: Policy) -> Counter[str]:
         sorts = {"about": one.about, "store": one.store_id, "severity": str(one.severity), "employee": owner}
         numbers = {"complaints_open": 1}
         if one.status == "RESOLVED":
-            numbers = {"complaints_resolved": 1, f"resolve_le_{hours_class(max(one.at - opened_at(one), 0))}": 1}
+            numbers = {
+                "complaints_resolved": 1,
+                f"resolve_le_{hours_class(max(resolved_at(one) - one.opened_at, 0) if one.opened_at >= 0 else 0)}": 1,
+            }
         if one.satisfaction is not None:
             numbers |= {"complaints_rated": 1, "complaints_satisfaction": one.satisfaction}
             numbers["complaints_recovered"] = int(one.satisfaction >= RECOVERED)
         _add(found, numbers, sorts)
-    shapes = _promises(policy)
     for due in customer.told.care.open:
-        if due.kind in shapes and due.due_at <= customer.now:
+        if due.owed and due.due_at <= customer.now:
             _add(found, {"overdue": 1}, {"kind": due.kind, "store": due.store, "employee": due.employee or owner})
     return found
 
@@ -59,14 +60,3 @@ def _add(found: Counter[str], numbers: dict[str, int], sorts: dict[str, str | No
         if name is not None:
             for what, number in numbers.items():
                 found[f"{what}:{sort}:{name}"] += number
-
-
-def _promises(policy: Policy) -> frozenset[str]:
-    """The kinds of care that are promises, looked up once a policy."""
-    found = _KINDS.get(policy.key)
-    if found is None:
-        found = _KINDS[policy.key] = frozenset(care.kind for care in policy.care if care.shape == "promise")
-    return found
-
-
-_KINDS: Final[dict[str, frozenset[str]]] = {}

@@ -262,7 +262,10 @@ def _complaint(history: History, event: Complaint, policy: Policy) -> Changes:
         opened, again = max(opened, event.occurred_at), again + (event.status == "REOPENED")
     if held is not None and (held.at, held.event_id) > (latest.at, latest.event_id):
         latest = held
-    by_id[event.complaint_id] = replace(latest, opened_at=opened, reopened=again)
+    settled = () if held is None else held.resolved
+    if event.status == "RESOLVED":
+        settled = tuple(sorted((*settled, event.occurred_at)))
+    by_id[event.complaint_id] = replace(latest, opened_at=opened, reopened=again, resolved=settled)
     changes["complaints"] = tuple(by_id[name] for name in sorted(by_id))
     return changes
 

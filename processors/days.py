@@ -206,12 +206,11 @@ def calendar_of(zone: str) -> Calendar:
 
 
 def is_day(text: str) -> bool:
-    """Whether "YYYY-MM-DD" names a day that there is."""
+    """Whether "YYYY-MM-DD" names a day that there is, of 1800 to 2199."""
     try:
-        date.fromisoformat(text)
+        return 1800 <= date.fromisoformat(text).year < 2200
     except ValueError:
         return False
-    return True
 
 
 def utc_iso(ms: int) -> str:

@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from typing import Final
 
 from processors.customer import Exit
+from processors.policy import Policy
 
-_PLAIN: Final = re.compile(r"[a-z][a-z0-9_ -]{0,31}", re.ASCII)
 OTHER: Final = "other"
 
 
-def reason_of(one: Exit) -> str:
+def reason_of(one: Exit, policy: Policy) -> str:
     """Under which reason the exit counts: the one told, else the strongest of the risk (X1).
 
-    A told reason that is no short plain word counts as `other`, so that the counters stay few.
+    A told reason that is none of the policy's counts as `other`: so the counters stay few, and what somebody said in
+    their own words is forgotten with them (D4).
     """
     if one.told is None:
         return one.reason
     told = one.told.strip().lower()
-    return told if _PLAIN.fullmatch(told) else OTHER
+    return told if told in policy.exits.reasons else OTHER
 
 
-def count_exit(counts: Counter[str], before: Exit | None, after: Exit) -> None:
+def count_exit(counts: Counter[str], before: Exit | None, after: Exit, policy: Policy) -> None:
     """What has become of the exits in `counts`: a new one, a reason told since, or a customer won back."""
     if before is None or before.at != after.at:
-        counts[f"lost:{reason_of(after)}"] += 1
+        counts[f"lost:{reason_of(after, policy)}"] += 1
         counts[f"lost_from:{after.tier}"] += 1
         if after.store is not None:
             counts[f"lost_at:{after.store}"] += 1
@@ -35,9 +35,9 @@ def count_exit(counts: Counter[str], before: Exit | None, after: Exit) -> None:
         counts["lost_untouched"] += after.touches == 0
         counts["lost_complaining"] += after.open_complaints > 0
         counts["lost_unpaid"] += not after.paid_back
-    elif reason_of(before) != reason_of(after):
-        counts[f"lost:{reason_of(before)}"] -= 1
-        counts[f"lost:{reason_of(after)}"] += 1
+    elif reason_of(before, policy) != reason_of(after, policy):
+        counts[f"lost:{reason_of(before, policy)}"] -= 1
+        counts[f"lost:{reason_of(after, policy)}"] += 1
     won_already = before is not None and before.at == after.at and before.won_back_at is not None
     if after.won_back_at is not None and not won_already:
         counts["won_back"] += 1

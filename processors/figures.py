@@ -21,7 +21,7 @@ def count(counts: Counter[str], before: Customer | None, after: Customer | None,
     risk; word of mouth (W4); complaints (K4); benefits (T9). Those who serve are in no figure of customers; their
     complaints count."""
     if before is not None or after is not None:
-        count_complaints(counts, before, after, policy)
+        count_complaints(counts, before, after)
     before, after = (None if one is None or sort_of(one.history) != CUSTOMERS else one for one in (before, after))
     held, holds = (None if one is None else one.told for one in (before, after))
     for kind, was, now in (

@@ -40,7 +40,7 @@ _FIRST_DAY: Final = -1
 
 class ComplaintState(Struct, frozen=True, array_like=True, gc=False):
     """The latest record of one complaint, by (`at`, `event_id`). opened_at: the latest OPENED or REOPENED, -1 where
-    neither came; reopened: how often."""
+    neither came; reopened: how often; resolved: when it was said to be settled, sorted."""
 
     complaint_id: str
     at: int
@@ -52,6 +52,7 @@ class ComplaintState(Struct, frozen=True, array_like=True, gc=False):
     store_id: str | None
     opened_at: int = -1
     reopened: int = 0
+    resolved: tuple[int, ...] = ()
 
 
 class Touch(Struct, frozen=True, array_like=True, gc=False):

@@ -108,8 +108,8 @@ class CareReminder(Struct, frozen=True, kw_only=True, gc=False):
     `due_at`: what it is for (the birthday, the end of a promise), or when it came up; `day`: the same by the customer's
     calendar. `channel`: on which to reach them. `employee_id`: who is to do it. `step`: how often it was escalated.
     `target_at`: by when a promise is aimed to be kept (K0), `done_at`: when what was to be done was, of FULFILLED.
-    `store_id`: where it is about. `shape`, `have`, `usual`, `what`: for its sentence, by kind. `idea`: of the policy,
-    by name, in the customer's `language`; `category`: last bought.
+    `store_id`: where it is about. `owed_by`: whose it was before it was escalated. `shape`, `have`, `usual`, `what`:
+    for its sentence, by kind. `idea`: of the policy, by name, in the customer's `language`; `category`: last bought.
     """
 
     customer_id: str
@@ -136,6 +136,7 @@ class CareReminder(Struct, frozen=True, kw_only=True, gc=False):
     target_at: int | None = None
     done_at: int | None = None
     store_id: str | None = None
+    owed_by: str | None = None
     cause: str = ""
 
     @property

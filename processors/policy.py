@@ -33,6 +33,7 @@ from processors.sections import (
     Complaints,
     Costs,
     Currencies,
+    Exits,
     Feasts,
     Grade,
     Loyalty,
@@ -76,6 +77,7 @@ class Document(Struct, frozen=True):
     care: tuple[Care, ...] = ()
     roster: tuple[Staff, ...] = ()
     ideas: tuple[Idea, ...] = ()
+    exits: Exits = Exits()
     segments: tuple[Segment, ...] = ()
     calendar: Feasts = Feasts()
     currencies: Currencies = Currencies()
@@ -107,6 +109,7 @@ class Policy(Struct, frozen=True, kw_only=True):
     care: tuple[Care, ...]
     roster: tuple[Staff, ...]
     ideas: tuple[Idea, ...]
+    exits: Exits
     segments: tuple[Segment, ...]
     feasts: Feasts
     currencies: Currencies
@@ -224,6 +227,8 @@ def _across(document: Document) -> Iterator[Contradiction]:
             yield ("care", place, "texts"), f'has none in the programme\'s language, "{document.programme.language}"'
     yield from _twice("care", [care.kind for care in document.care], "kind")
     kinds = [care.kind for care in document.care]
+    if document.employees.span_days is not None and not any(care.on == "owner" for care in document.care):
+        yield ("employees", "span_days"), 'needs a [[care]] kind with shape = "silence", on = "owner": the warning'
     yield from _twice("roster", [staff.employee for staff in document.roster], "employee")
     for place, staff in enumerate(document.roster):
         yield from _known(("roster", place, "skills"), staff.skills or (), kinds, "kind of care")

@@ -21,7 +21,7 @@ from processors.charge import charged
 from processors.customer import FOREVER, Customer, Told
 from processors.fields import FIELDS
 from processors.history import History, within
-from processors.outputs import Output
+from processors.outputs import CareReminder, Output
 from processors.policy import Policy
 from processors.risk import Risk
 from processors.tier import Surroundings
@@ -30,12 +30,14 @@ from processors.view import View, values
 
 class Review(Struct, frozen=True, gc=False):
     """customer: as reviewed, `now` at the review, `next_review` > `now`. outputs: what is to be told, in order. risk:
-    None of who never bought. dropped: (kind, reason) of care that never went."""
+    None of who never bought. dropped: (kind, reason) of care that never went; untold: promises kept before anybody was
+    reminded, for the figures."""
 
     customer: Customer
     outputs: tuple[Output, ...]
     risk: Risk | None
     dropped: tuple[tuple[str, str], ...] = ()
+    untold: tuple[CareReminder, ...] = ()
 
 
 def review(customer: Customer, now: int, around: Surroundings, policy: Policy) -> Review:
@@ -59,8 +61,8 @@ def review(customer: Customer, now: int, around: Surroundings, policy: Policy) -
     due = FOREVER if until is None else calendar.begins_after(until, now)
     if verdict.deadline is not None and verdict.deadline < due:
         due = verdict.deadline
-    if policy.employees.span_days is not None:
-        told = _in_charge(told, history, now)
+    if policy.employees.span_days is not None or told.charge is not None:
+        told = _in_charge(told, history, now, policy)
     if policy.benefits or history.ledger is not None:
         due = min(due, next_change(history, told, now, policy))
     cared = None
@@ -77,12 +79,13 @@ def review(customer: Customer, now: int, around: Surroundings, policy: Policy) -
     if transition is not None and seen is not None:
         outputs = (*outputs, risk.said(reviewed, seen, verdict.told, transition, policy))
     if cared is not None:
-        return Review(reviewed, (*outputs, *cared.outputs), seen, cared.dropped)
+        return Review(reviewed, (*outputs, *cared.outputs), seen, cared.dropped, cared.untold)
     return Review(reviewed, outputs, seen)
 
 
-def _in_charge(told: Told, history: History, now: int) -> Told:
-    charge = charged(told.charge, history.profile, now)
+def _in_charge(told: Told, history: History, now: int, policy: Policy) -> Told:
+    bound = policy.employees.span_days is not None
+    charge = charged(told.charge, history.profile, now) if bound else None
     return told if charge == told.charge else replace(told, charge=charge)
 
 

@@ -266,16 +266,17 @@ def _beside(risk: Risk, transition: str) -> Iterator[Reason]:
 def exit_after(verdict: Verdict, facts: History, risk: Risk, now: int, policy: Policy) -> Exit | None:
     """The exit that is kept: made at LOST, then only told how it went on: the reason said, and that they are back."""
     told, held = verdict.told, verdict.told.exit
-    if verdict.transition == "LOST":
-        return exit_of(facts, told, risk, now, policy)
-    if held is None:
+    if held is None and verdict.transition != "LOST":
         return None
+    since = facts.last_purchase_at or -1  # a reason given before they were lost, as by one who cancels, counts
+    said = [touch.reason for touch in facts.touches if touch.reason is not None and touch.at > since]
+    if verdict.transition == "LOST":
+        return replace(exit_of(facts, told, risk, now, policy), told=said[-1] if said else None)
+    assert held is not None
     if verdict.transition == "WON_BACK":
         return replace(held, won_back_at=now)
-    if told.level == LOST:
-        said = [touch.reason for touch in facts.touches if touch.reason is not None and touch.at >= held.at]
-        if said and said[-1] != held.told:
-            return replace(held, told=said[-1])
+    if told.level == LOST and said and said[-1] != held.told:
+        return replace(held, told=said[-1])
     return held
 
 

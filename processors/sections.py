@@ -295,6 +295,12 @@ class Complaints(Struct, frozen=True):
                 )
 
 
+class Exits(Struct, frozen=True):
+    """`reasons`: those told by who left under which losses are counted, in small letters; any other is `other`."""
+
+    reasons: tuple[Name, ...] = ("price", "quality", "service", "assortment", "competitor", "moved", "no need")
+
+
 class Segment(Struct, frozen=True):
     """`when`: a condition over the fields of the view."""
 

@@ -38,7 +38,7 @@ DUE_STEPS_MAX: Final = 64
 """Reviews of one customer in one slice: bounds how long a slice can take; the rest comes with the next."""
 
 _CATCH_UP_MAX: Final = 1_000
-"""Reviews before an event: a window has 365 days to leave and each tier one grace, so more is a fault of ours."""
+"""Reviews before an event that are made in one go."""
 
 
 class Telling(Struct, frozen=True, gc=False):
@@ -129,7 +129,7 @@ class Batch:
         until = at - 1 if clock is None or clock < at else clock  # a late event comes after the tick that it missed
         if customer.next_review <= until:
             content = content_of(customer.history.seen, id_hash(event.name, event.event_id))
-            if content is None:
+            while content is None and customer.next_review <= until:
                 customer = self._advance(customer, until, _CATCH_UP_MAX)
         keep_from = 0 if clock is None else clock - self._horizon_ms
         try:
@@ -261,7 +261,7 @@ class Batch:
         gone, left = None if before is None else before.told.exit, customer.told.exit
         if left is not None and left != gone and sort_of(customer.history) == CUSTOMERS:
             counted: Counter[str] = Counter()
-            count_exit(counted, gone, left)
+            count_exit(counted, gone, left, self._policy)
             self._happened += counted.items()
         self._now[customer.id] = customer
         if seen.risk is not None:
@@ -271,6 +271,9 @@ class Batch:
             for output in seen.outputs:
                 if type(output) is CareReminder:
                     self._happened += tallies(output, kinds_of(self._policy).get(output.kind))
+        for kept in seen.untold:
+            found = tallies(kept, kinds_of(self._policy).get(kept.kind))
+            self._happened += [(name, n) for name, n in found if not name.startswith("care:")]
         self._happened += [(f"care_dropped:{kind}:{reason}", 1) for kind, reason in seen.dropped]
 
     def erase(self, customer_id: str, clock: int | None) -> None:

@@ -231,6 +231,24 @@ def most_missed(facts: History, told: Told, day: int, policy: Policy) -> tuple[s
     return min(short, key=_nearness, default=("policy", 0, 0))
 
 
+def ends_by_time(facts: History, told: Told, now: int, policy: Policy) -> tuple[int, History] | None:
+    """(the midnight, ms, from which the tier held is not qualified for any more if nothing but time happens, the facts
+    then); None: it stays. Shares apart: what others buy decides these."""
+    rank, calendar = policy.tier_rank(told.tier) or 0, policy.calendar
+    asked = [(figure_of(name), int(need)) for name, need in policy.tiers[rank].conditions if name != SHARE]
+    day = calendar.day_of(now)
+    for _ in range(_INSTANTS_MAX if asked and rank > club.floor(told, policy) else 0):
+        leaving = first_leaving_day(facts, calendar, day)
+        if leaving is None:
+            break
+        day = leaving + WINDOW_DAYS
+        facts = within(facts, day)
+        figs = figures(facts, day, calendar)
+        if any(getattr(figs, name) < need for name, need in asked):
+            return calendar.midnight(day), facts
+    return None
+
+
 def _nearness(row: tuple[str, int, int]) -> float:
     """have / need of a condition."""
     _, have, need = row

@@ -22,6 +22,7 @@ LINES_MAX = 10_000
 
 _DAY = re.compile(r"(?:(\d{4})-)?(\d{2})-(\d{2})", re.ASCII)
 _LEAP_YEAR = 2000
+FIRST_YEAR, LAST_YEAR = 1800, 2199
 _TIME_ZONE = re.compile(r"[A-Za-z][A-Za-z0-9_+/-]{0,63}", re.ASCII)
 _LANGUAGE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,4}", re.ASCII)
 _SHARE = re.compile(r"0?\.\d{1,9}|1|1\.0{1,9}", re.ASCII)
@@ -29,11 +30,13 @@ _POLICY = re.compile(r"[^\x00-\x1f]+@\d+#[0-9a-f]{8}", re.ASCII)
 
 
 def is_day(text: str) -> bool:
-    """MM-DD (02-29 included) or YYYY-MM-DD, a day that exists."""
+    """MM-DD (02-29 included) or YYYY-MM-DD, a day that exists, of the years in which anybody could have one."""
     match = _DAY.fullmatch(text)
     if match is None:
         return False
     year, month, day = match.groups()
+    if year is not None and not FIRST_YEAR <= int(year) <= LAST_YEAR:
+        return False
     try:
         date(int(year or _LEAP_YEAR), int(month), int(day))
     except ValueError:
@@ -68,7 +71,9 @@ _AMOUNT = Rule(f"{-AMOUNT_MAX} <= v <= {AMOUNT_MAX}", "must lie within 10^13 min
 _ID = Rule(f"0 < n <= {CUSTOMER_ID_BYTES_MAX}", "must be 1 to 128 bytes of UTF-8")
 _NAME = Rule(f"n <= {NAME_BYTES_MAX}", f"must be at most {NAME_BYTES_MAX} bytes of UTF-8", shared=True)
 _FIVE = Rule("1 <= v <= 5", "must be 1 to 5")
-_DATE = Rule("is_day(v)", "must be MM-DD or YYYY-MM-DD, a day that exists", uses=(is_day,))
+_DATE = Rule(
+    "is_day(v)", f"must be MM-DD or YYYY-MM-DD, a day that exists, {FIRST_YEAR} to {LAST_YEAR}", uses=(is_day,)
+)
 
 _RELAYED: Rules = {
     "event_id": _EVENT_ID,

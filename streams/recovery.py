@@ -138,7 +138,9 @@ class Recovery(PartitionLoop):
             count(counts, before, customer, self._policy)
             gone, left = (None if one is None else one.told.exit for one in (before, customer))
             if left is not None and left != gone:
-                count_exit(counts, gone, left)  # the last one of each customer is all that is known of them
+                count_exit(
+                    counts, gone, left, self._policy
+                )  # the last one of each customer is all that is known of them
         return Outcome(Changes(now, (), (), tuple(erased), counts), True, Plan([], [], plan.clock, [], Counter()))
 
     def _folded(self, held: Customer | None, event: Dated, clock: int | None, not_before: int) -> Customer | None:

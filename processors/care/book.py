@@ -13,9 +13,9 @@ class Reminder(Struct, frozen=True, array_like=True, gc=False):
     """Somebody is to care for the customer. `kind`: of the policy; `cause`: what it is about, unique within the kind.
 
     wanted_at: from when on; due_at: what it is for (the birthday, the end of a promise); expires_at: when it is
-    pointless. told_at: when it went, `WAITING` if it has not yet. All ms. have, usual, what: numbers and name of
-    its sentence. step: levels it was escalated by. employee: of the roster, idea: its name, day: of
-    `due_at`, the customer's; all three of when it went. store: where it is about, else of the last purchase.
+    pointless. told_at: when it went, `WAITING` if it has not yet. All ms. have, usual, what: numbers and name of its
+    sentence. step: levels it was escalated by. employee: of the roster, idea: its name, day: of `due_at`, the
+    customer's; all three of when it went. store: where it is about, else of the last purchase. owed: it is a promise.
     """
 
     kind: str
@@ -33,6 +33,7 @@ class Reminder(Struct, frozen=True, array_like=True, gc=False):
     idea: str = ""
     day: str = ""
     store: str | None = None
+    owed: bool = False
 
     @property
     def key(self) -> tuple[str, str]:

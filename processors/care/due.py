@@ -20,9 +20,10 @@ from processors.care.book import Reminder
 from processors.care.look import Look, Shape, afresh, after, is_over, lasting_days, reminder
 from processors.care.sections import EVENTS, Care
 from processors.days import DAY_MS, Calendar
-from processors.history import Touch, days_since, first_tries
+from processors.history import WINDOW_DAYS, Touch, days_since, first_tries
+from processors.money import EXPONENTS
 from processors.policy import Policy
-from processors.tier import most_missed
+from processors.tier import ends_by_time, most_missed
 from processors.value import rhythm
 
 LOW_SCORE: Final = 6
@@ -181,11 +182,11 @@ def _first_purchase(care: Care, look: Look) -> Iterator[Reminder]:
 
 def _purchase(care: Care, look: Look) -> Iterator[Reminder]:
     """A day on which they bought, for `min_amount` or more in all."""
-    calendar = look.policy.calendar
+    calendar, unit = look.policy.calendar, 10 ** EXPONENTS[look.policy.programme.currency]
     for one in days_since(look.facts, calendar.day_of(look.now) - care.after_days - lasting_days(care) - 2):
         if one.sales and one.value >= (care.min_amount or 0):
             begins = calendar.midnight(one.day)
-            yield after(care, look, one.day, max(begins, look.facts.first_purchase_at or 0), have=one.value / 100)
+            yield after(care, look, one.day, max(begins, look.facts.first_purchase_at or 0), have=one.value / unit)
 
 
 def _new_category(care: Care, look: Look) -> Iterator[Reminder]:
@@ -197,21 +198,31 @@ def _new_category(care: Care, look: Look) -> Iterator[Reminder]:
 
 
 def _bought(care: Care, look: Look) -> Iterator[Reminder]:
-    """They bought of a category in the last 365 days: to call back what was faulty."""
+    """They bought of a category in the last 365 days: to call back what was faulty. Once, whenever the policy says
+    so."""
     day = look.facts.categories.get(care.category or "")
     if day is not None:
-        yield after(care, look, day, look.policy.calendar.midnight(day), what=care.category or "")
+        found = after(care, look, care.category, look.policy.calendar.midnight(day), what=care.category or "")
+        ends = look.policy.calendar.midnight(day + (care.expires_days or WINDOW_DAYS))
+        yield replace(found, expires_at=max(ends, found.wanted_at + 1))
 
 
 def _tier_falling(care: Care, look: Look) -> Iterator[Reminder]:
-    """The tier will be lost within `lead_days` if nothing but time happens, and what would keep it (T6)."""
-    since, told = look.told.below_since, look.told
-    if since is None:
+    """The tier will be lost within `lead_days` if nothing but time happens, and what would keep it (T6). With a grace as
+    long as that the customer is below by then; with a shorter one it is seen ahead."""
+    told, facts, policy = look.told, look.facts, look.policy
+    since, grace = told.below_since, policy.tier_rules.grace_days
+    day, begun = policy.calendar.day_of(look.now), since
+    if since is None and grace < care.lead_days:
+        ends = ends_by_time(facts, told, look.now, policy)
+        if ends is not None:
+            since, facts = ends
+            day, begun = policy.calendar.day_of(since), 0
+    if since is None or begun is None:
         return
-    due = look.policy.calendar.plus_days(since, look.policy.tier_rules.grace_days)
-    day = look.policy.calendar.day_of(look.now)
-    code, have, need = most_missed(look.facts, told, day, look.policy)
-    wanted = max(since, due - care.lead_days * DAY_MS)
+    due = policy.calendar.plus_days(since, grace)
+    code, have, need = most_missed(facts, told, day, policy)
+    wanted = max(begun, due - care.lead_days * DAY_MS)
     yield reminder(care, since, wanted, due, due, have, need, f"{told.tier}:{code}")
 
 

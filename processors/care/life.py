@@ -18,7 +18,7 @@ from processors.care.book import Book, Closed, Reminder, reminder_id
 from processors.care.due import candidates
 from processors.care.look import HOUR_MS, Look
 from processors.care.people import assigned, held_out
-from processors.care.promises import inner_target, kept_at, promised
+from processors.care.promises import inner_target, kept_at, promised, unbounded
 from processors.care.sections import Care
 from processors.customer import FOREVER
 from processors.days import DAY_MS
@@ -34,13 +34,14 @@ UNPROFITABLE, SMALL, WHEN = "unprofitable", "small_stake", "when"
 class Cared(NamedTuple):
     """book: from now on. outputs: what is told. dropped: (kind, reason) of causes that never went. until: the next
     instant at which, by time alone, anything of it changes; FOREVER: none. pooled: who is in charge was warned, and did
-    not get in touch (E3)."""
+    not get in touch (E3). untold: promises kept before anybody had to be reminded, for the figures alone."""
 
     book: Book
     outputs: tuple[CareReminder, ...]
     dropped: tuple[tuple[str, str], ...]
     until: int
     pooled: bool = False
+    untold: tuple[CareReminder, ...] = ()
 
 
 def care_of(customer_id: str, look: Look, field: Callable[[str], Any]) -> Cared:
@@ -78,6 +79,7 @@ class _Step:
         self.dropped: list[tuple[str, str]] = []
         self.until = FOREVER
         self.pooled = False
+        self.untold: list[CareReminder] = []
         self.true, self.next = self._candidates()
 
     def _candidates(self) -> tuple[dict[tuple[str, str], Reminder], int]:
@@ -119,7 +121,9 @@ class _Step:
         if waiting:
             waiting, sent = self._send(waiting, opened, closed)
         book = self._book(opened, waiting, closed, sent)
-        return Cared(book, tuple(self.outputs), tuple(self.dropped), min(self.until, self.next), self.pooled)
+        return Cared(
+            book, tuple(self.outputs), tuple(self.dropped), min(self.until, self.next), self.pooled, tuple(self.untold)
+        )
 
     def _book(
         self, opened: list[Reminder], waiting: list[Reminder], closed: dict[tuple[str, str], int], sent: tuple[int, ...]
@@ -182,6 +186,8 @@ class _Step:
         for touch in self.look.facts.touches:  # by time
             if kept_at(one, promise, touch, mine) and (mend is None or mend(touch)):
                 return touch.at
+        if promise == "follow_up" and (said_at := self._content(one)) is not None:
+            return said_at
         if care is None or one.key in self.true:
             return None
         if care.shape == "silence":
@@ -194,16 +200,28 @@ class _Step:
                     return state.at
         return None
 
+    def _content(self, one: Reminder) -> int | None:
+        """When, since a follow-up was due, the customer said how content they are with the remedy (ms)."""
+        name = one.cause.rpartition(":")[0]
+        for state in self.look.facts.complaints:
+            if (
+                state.complaint_id == name
+                and state.satisfaction is not None
+                and one.told_at <= state.at < one.expires_at
+            ):
+                return state.at
+        return None
+
     def _escalated(self, one: Reminder) -> int:
         """How many levels up a reminder has gone by now; when it goes further is noted."""
         care = self.kinds[one.kind]
+        ladder = self.look.policy.complaints.escalate_to
+        levels = len(ladder) - (bool(ladder) and first_in_charge(one, care, self.look) == ladder[0])
         if care.shape == "promise":
             self._again(one.due_at)
-            levels = max(len(self.look.policy.complaints.escalate_to) - 1, 0)
-            return self._climbed(one.due_at, max(int(one.usual), 1) * HOUR_MS, levels)
+            return max(self._climbed(one.due_at, max(int(one.usual), 1) * HOUR_MS, levels), one.step)
         if care.internal:
-            levels = max(len(self.look.policy.complaints.escalate_to) - 1, 0)
-            return self._climbed(one.due_at, one.due_at - one.wanted_at, levels)
+            return max(self._climbed(one.due_at, one.due_at - one.wanted_at, levels), one.step)
         if care.escalate_days is None or self.look.tier.care_every_days is None:
             return one.step  # of tiers that matter: those whose customers must not be forgotten
         return max(self._climbed(one.told_at + care.escalate_days * DAY_MS, FOREVER, 1), one.step)
@@ -224,7 +242,10 @@ class _Step:
     def _waits(self, one: Reminder, closed: dict[tuple[str, str], int]) -> Reminder | None:
         """A waiting reminder, if it still waits: else it is dropped, with what held it back where its time is over."""
         if one.key in self.true and one.kind in self.kinds:
-            return one
+            done_at = self._fulfilled(one) if self.kinds[one.kind].shape == "promise" else None
+            if done_at is None:
+                return one
+            self.untold.append(said(self.customer_id, one, FULFILLED, self.look, done_at))
         if self.now >= one.expires_at and one.kind in self.kinds:
             self.dropped.append((one.kind, self.held(self.kinds[one.kind], one.expires_at - 1)[1]))
         closed[one.key] = _forgotten_at(one)
@@ -250,7 +271,7 @@ class _Step:
             return at, ""
         if slots.channel_for(care, look.profile, look.policy.care_rules) is None:
             return FOREVER, slots.CONSENT
-        if care.shape == "promise" and promised(care) == "complaint":
+        if unbounded(care):
             return at, ""
         return slots.first_allowed(at, self._counted(sent), look.policy.care_rules, look.local)
 
@@ -271,7 +292,7 @@ class _Step:
                 continue
             channel = slots.channel_for(care, self.look.profile, self.look.policy.care_rules) or ""
             gone = self._addressed(replace(one, told_at=self.now, channel=channel))
-            if not (care.internal or (care.shape == "promise" and promised(care) == "complaint")):
+            if not (care.internal or unbounded(care)):
                 sent = (*(at for at in sent if at > self.now - slots.SPAN_MS), self.now)
             programme = self.look.policy.programme
             if care.held_out and not care.internal and held_out(programme.name, self.customer_id, programme.holdout):
@@ -347,6 +368,7 @@ def said(customer_id: str, one: Reminder, status: str, look: Look, done_at: int 
         target_at=inner_target(one, look) if care is not None and care.shape == "promise" else None,
         done_at=done_at,
         store_id=one.store,
+        owed_by=first_in_charge(one, care, look),
     )
 
 
@@ -354,16 +376,19 @@ PRIORITY_LAST: Final = 5
 
 
 def in_charge(one: Reminder, care: Care | None, look: Look) -> str | None:
-    """Who is to do it (C7, K1): who is in charge of the customer, else whom the roster gave it to, else of a promise
-    the first of the ladder; once escalated, the ladder's next."""
-    own = look.owner
+    """Who is to do it (C7, K1): once escalated, the ladder's next after whose it was."""
+    first, ladder = first_in_charge(one, care, look), look.policy.complaints.escalate_to
+    if not one.step or not ladder:
+        return first
+    return ladder[min(one.step - (first != ladder[0]), len(ladder) - 1)]
+
+
+def first_in_charge(one: Reminder, care: Care | None, look: Look) -> str | None:
+    """Whose it is before anybody hears of it (C7): who is in charge of the customer, else whom the roster gave it to,
+    else of a promise, or an action, the first of the ladder."""
     ladder = look.policy.complaints.escalate_to
-    if one.step and ladder:
-        return ladder[min(one.step, len(ladder) - 1)]
-    if own is not None or one.employee is not None:
-        return own or one.employee
     owed = care is not None and (care.internal or care.shape == "promise")
-    return ladder[0] if owed and ladder else None
+    return look.owner or one.employee or (ladder[0] if owed and ladder else None)
 
 
 def withdrawn(customer_id: str, book: Book, look: Look) -> Iterator[CareReminder]:

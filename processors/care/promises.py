@@ -8,12 +8,16 @@ from typing import Final
 from msgspec.structs import replace
 
 from processors.care.book import Reminder
-from processors.care.look import HOUR_MS, Look, Shape, reminder
+from processors.care.look import HOUR_MS, Look, Shape, is_over, reminder
 from processors.care.sections import PROMISES, Care
 from processors.days import DAY_MS
 from processors.history import WINDOW_DAYS, ComplaintState, Touch
 
 _EXPIRES_DAYS: Final = 365
+_LONGEST_MS: Final = 2 * 365 * DAY_MS
+"""Beyond which no follow-up of a settled complaint can still be owed."""
+UNHAPPY: Final = 2
+"""Satisfaction with the remedy, of 5, up to which a complaint starts again."""
 
 
 def promised(care: Care) -> str:
@@ -27,27 +31,29 @@ _BY_KIND: Final = {"COMPLAINT_FOLLOW_UP": "follow_up", "ANSWER_INQUIRY": "inquir
 def _complaint(care: Care, look: Look) -> Iterator[Reminder]:
     """A reply to a complaint that is not settled, from the moment it was opened, or opened again (K1)."""
     for one in look.facts.complaints:
-        if one.status != "RESOLVED":
+        if one.status != "RESOLVED" or unhappy(one):
             opened = opened_at(one)
-            hours = reply_hours(one, look)
-            due = opened + hours * HOUR_MS
             latest = opened + look.policy.complaints.reply_hours[0] * HOUR_MS  # not due: that may drift with who is who
             expires = latest + (care.expires_days or _EXPIRES_DAYS) * DAY_MS
+            if expires <= look.now:
+                continue
+            hours = reply_hours(one, look)
+            due = opened + hours * HOUR_MS
             cause, grave = f"{one.complaint_id}:{opened}", float(severity_of(one, look))
             owed = reminder(care, cause, opened, due, expires, grave, float(hours), one.about)
-            yield replace(owed, store=one.store_id)
+            yield replace(owed, store=one.store_id, owed=True)
 
 
 def _follow_up(care: Care, look: Look) -> Iterator[Reminder]:
     """Whether it is well, some days after a complaint was settled (K2)."""
     for one in look.facts.complaints:
-        if one.status == "RESOLVED":
+        if one.status == "RESOLVED" and not unhappy(one) and not is_over(care, look, resolved_at(one) + _LONGEST_MS):
             days = care.after_days or look.policy.complaints.follow_up_days
-            since = look.local.plus_days(one.at, days)
+            since = look.local.plus_days(resolved_at(one), days)
             hours = care.reply_hours or look.policy.complaints.reply_hours[0]
-            cause = f"{one.complaint_id}:{one.at}"
+            cause = f"{one.complaint_id}:{resolved_at(one)}"
             owed = _owed(care, cause, since, since + hours * HOUR_MS, days, hours, one.about)
-            yield replace(owed, store=one.store_id)
+            yield replace(owed, store=one.store_id, owed=True)
 
 
 def _inquiry(care: Care, look: Look) -> Iterator[Reminder]:
@@ -55,7 +61,8 @@ def _inquiry(care: Care, look: Look) -> Iterator[Reminder]:
     hours = care.reply_hours or look.policy.complaints.reply_hours[0]
     for touch in look.facts.touches:
         if touch.kind == "INQUIRY" and touch.direction == "IN":
-            yield _owed(care, touch.at, touch.at, touch.at + hours * HOUR_MS, 0, hours, touch.item or "")
+            owed = _owed(care, touch.at, touch.at, touch.at + hours * HOUR_MS, 0, hours, touch.item or "")
+            yield _while_known(owed, touch, look)
 
 
 def _agreed(care: Care, look: Look) -> Iterator[Reminder]:
@@ -66,12 +73,17 @@ def _agreed(care: Care, look: Look) -> Iterator[Reminder]:
             what = touch.item or ""
             due = max(touch.due_at, touch.at)
             hours = max(1, (due - touch.at) // HOUR_MS)
-            yield _owed(care, f"{touch.at}:{what}", touch.at, due, 0, hours, what)
+            yield _while_known(_owed(care, f"{touch.at}:{what}", touch.at, due, 0, hours, what), touch, look)
+
+
+def _while_known(owed: Reminder, touch: Touch, look: Look) -> Reminder:
+    """A promise that ends, broken, at the latest when the contact that made it is forgotten."""
+    return replace(owed, expires_at=min(owed.expires_at, look.policy.calendar.midnight(touch.day + WINDOW_DAYS)))
 
 
 def _owed(care: Care, cause: object, since: int, due: int, have: int, hours: int, what: str) -> Reminder:
     expires = due + (care.expires_days or _EXPIRES_DAYS) * DAY_MS
-    return reminder(care, cause, since, due, expires, float(have), float(hours), what)
+    return replace(reminder(care, cause, since, due, expires, float(have), float(hours), what), owed=True)
 
 
 SHAPES: Final[dict[str, Shape]] = {
@@ -83,9 +95,20 @@ SHAPES: Final[dict[str, Shape]] = {
 assert set(SHAPES) == set(PROMISES)
 
 
+def unhappy(one: ComplaintState) -> bool:
+    """Whether the customer is not content with the remedy: the complaint starts again, one severity harder (K2)."""
+    return one.status == "RESOLVED" and one.satisfaction is not None and one.satisfaction <= UNHAPPY
+
+
 def opened_at(one: ComplaintState) -> int:
-    """When a complaint was last opened (ms); of one whose opening never came, its latest record."""
-    return one.at if one.opened_at < 0 else one.opened_at
+    """When a complaint was last opened, or was said to be remedied badly (ms); of one whose opening never came, its
+    latest record."""
+    return one.at if one.opened_at < 0 or unhappy(one) else one.opened_at
+
+
+def resolved_at(one: ComplaintState) -> int:
+    """When a complaint was settled, for the first time since it was last opened (ms), whatever was noted since."""
+    return next((at for at in one.resolved if at >= one.opened_at), one.at)
 
 
 def severity_of(one: ComplaintState, look: Look) -> int:
@@ -97,7 +120,7 @@ def severity_of(one: ComplaintState, look: Look) -> int:
         other.complaint_id != one.complaint_id and other.about == one.about and 0 <= mine - opened_at(other) <= span
         for other in look.facts.complaints
     )
-    return min(5, one.severity + one.reopened + again)
+    return min(5, one.severity + one.reopened + again + unhappy(one))
 
 
 def reply_hours(one: ComplaintState, look: Look) -> int:
@@ -113,6 +136,11 @@ def reaches_far(look: Look) -> bool:
     return any(day_of(at) > since for at in look.facts.referred.values()) or any(
         touch.kind == "RECOMMENDATION" and touch.direction == "IN" for touch in look.facts.touches
     )
+
+
+def unbounded(care: Care) -> bool:
+    """Whether a promise obeys consent alone (C2): a reply to a complaint, and what was agreed with the customer."""
+    return care.shape == "promise" and promised(care) in ("complaint", "agreed")
 
 
 def inner_target(one: Reminder, look: Look) -> int:

@@ -132,9 +132,7 @@ class Care(Struct, frozen=True):
             yield ("category",), 'and on = "bought" go together: what they bought'
         if self.min_amount is not None and self.on != "purchase":
             yield ("min_amount",), 'is for on = "purchase" only'
-        for name in ("min_complaints", "within_days"):
-            if (getattr(self, name) is None) == (self.shape == "rate"):
-                yield (name,), 'and shape = "rate" go together: so many complaints within so many days'
+        yield from self._of_its_shape()
         if (self.shape == "calendar" or self.on == "benefit") and self.after_days and self.lead_days:
             yield ("lead_days",), "and after_days can't both be: one is before the day, one behind it"
         if self.escalate_days is not None and self.expires_days is not None and self.escalate_days > self.expires_days:
@@ -145,6 +143,13 @@ class Care(Struct, frozen=True):
                     "or it would expire before anybody hears of it"
                 ),
             )
+
+    def _of_its_shape(self) -> Iterator[Contradiction]:
+        if self.on in ("tier_up", "policy_change") and self.after_days:
+            yield ("after_days",), f'is not for on = "{self.on}": it is found by a review, and told by it'
+        for name in ("min_complaints", "within_days"):
+            if (getattr(self, name) is None) == (self.shape == "rate"):
+                yield (name,), 'and shape = "rate" go together: so many complaints within so many days'
 
 
 class Promises(Struct, frozen=True):
@@ -157,7 +162,7 @@ class Employees(Struct, frozen=True):
     """Those in charge of customers. `span_days`: without a touch by them for so long, a customer goes back to the pool
     (E3); None: never. `least_cases`: customers in charge from which on somebody is ranked (E1)."""
 
-    span_days: SomeDays | None = None
+    span_days: Annotated[int, Meta(ge=1, le=365, description="a number of days, 1 to 365")] | None = None
     least_cases: Count = 20
 
 

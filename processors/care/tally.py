@@ -19,7 +19,8 @@ ABOVE: Final = "above"
 def tallies(told: CareReminder, care: Care | None) -> Iterator[tuple[str, int]]:
     """(name, 1) of each counter that `told` moves. care: its kind; None: the policy has it no more.
 
-    `care:KIND:STATUS`. Of what ended by being done, or not: `in_time:EMPLOYEE` or `missed:EMPLOYEE`. Of a promise, by
+    `care:KIND:STATUS`. Of what ended by being done, or not: `in_time:EMPLOYEE` or `missed:EMPLOYEE`,
+    of whose it was before it was escalated. Of a promise, by
     kind, store and employee: `kept`, `late` or `broken`, as in `kept:kind:COMPLAINT_REPLY`, and `in_target` of those
     kept within the inner target. Of a reply to a complaint, by what it was about, store and severity: its class of
     hours, as in `reply_le_24:about:DELIVERY`.
@@ -28,12 +29,13 @@ def tallies(told: CareReminder, care: Care | None) -> Iterator[tuple[str, int]]:
     done = told.status == "FULFILLED"
     if care is None or not (done or told.status == "EXPIRED"):
         return
-    if told.employee_id is not None:
-        yield f"{'in_time' if done else 'missed'}:{told.employee_id}", 1
+    late = told.done_at is not None and care.shape == "promise" and told.done_at > told.due_at
+    if told.owed_by is not None:
+        yield f"{'in_time' if done and not late else 'missed'}:{told.owed_by}", 1
     if care.shape == "promise":
         how = BROKEN if told.done_at is None else KEPT if told.done_at <= told.due_at else LATE
         early = told.done_at is not None and told.target_at is not None and told.done_at <= told.target_at
-        for sort, name in (("kind", told.kind), ("store", told.store_id), ("employee", told.employee_id)):
+        for sort, name in (("kind", told.kind), ("store", told.store_id), ("employee", told.owed_by)):
             if name is not None:
                 yield f"{how}:{sort}:{name}", 1
                 if early:

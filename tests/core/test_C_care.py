@@ -349,6 +349,23 @@ def test_T6_a_tier_that_will_be_lost_by_time_alone_is_told_once_with_what_keeps_
     ]  # fmt: skip
 
 
+def test_T6_with_a_grace_shorter_than_the_lead_it_is_seen_ahead():
+    kind = '[[care]]\nkind = "TIER_AT_RISK"\nshape = "event"\non = "tier_falling"\nlead_days = 10\nfree = true\n'
+    start = utc("2025-01-10T12:00")
+    below = utc("2026-01-10T00:00")
+    for grace in (0, 4):
+        text = HEAD + f"[tier_rules]\ngrace_days = {grace}\n" + SILVER + kind
+        log = plainly([sale(start - 5 * DAY_MS, 500, 3), sale(start, 12_000), sale(start + 30 * DAY_MS, 4_000, 2)])
+        held = Partition(policy_of(text)).run([*log, start + 500 * DAY_MS])
+        due = below + grace * DAY_MS
+        assert [(one.status, one.at, one.due_at, one.have, one.usual) for one in held.care] == [
+            ("DUE", due - 10 * DAY_MS, due, 4_000.0, 10_000.0), ("EXPIRED", due, due, 4_000.0, 10_000.0),
+        ]  # fmt: skip
+        assert held.tiers("anna")[-1] == (due, "silver", "member")
+        saved = Partition(policy_of(text)).run([*log, due - 5 * DAY_MS, *plainly([sale(due - 5 * DAY_MS, 6_000, 4)])])
+        assert [one.status for one in saved.care] == ["DUE", "WITHDRAWN"]
+
+
 def test_C1_who_bought_what_is_called_back_is_told_whenever_the_policy_says_so():
     kind = (
         '[[care]]\nkind = "RECALL"\nshape = "event"\non = "bought"\ncategory = "cd"\nexpires_days = 365\npriority = 1\n'
@@ -376,6 +393,33 @@ def test_C1_whom_a_new_policy_moves_is_told_at_once_though_the_tier_ends_after_t
         assert [(one.status, one.at, one.what) for one in held.care] == [("DUE", switch, name) for name in told]
         held.run([switch + 40 * DAY_MS])
         assert [one.status for one in held.care] == ["DUE", "EXPIRED"] * len(told)
+
+
+def test_C1_a_recall_reaches_who_bought_long_ago_once_and_not_for_each_purchase():
+    kind = '[[care]]\nkind = "RECALL"\nshape = "event"\non = "bought"\ncategory = "cd"\npriority = 1\n'
+    start = utc("2025-01-10T12:00")
+    partition = Partition(policy_of(HEAD)).run([*plainly([sale(start)]), start + 200 * DAY_MS])
+    later = policy_of(HEAD + kind)
+    partition.around_is(tier.surroundings(later, since=start + 200 * DAY_MS), later)
+    partition.run([*plainly([sale(start + 210 * DAY_MS, 100, 1), sale(start + 220 * DAY_MS, 100, 2)])])
+    assert [(one.status, one.at) for one in partition.care] == [("DUE", start + 200 * DAY_MS)]
+
+
+def test_D1_no_tick_for_years_leaves_no_short_lived_reminder_out():
+    kind = '[[care]]\nkind = "DAILY"\nshape = "silence"\nafter_days = 1\nexpires_days = 1\nfree = true\n'
+    start = utc("2021-01-10T12:00")
+    log = plainly([sale(start), sale(start + 1_200 * DAY_MS, 100, 1)])
+    told = [Partition(policy_of(HEAD + kind)).run(one).care for one in (log, [log[0], *ticks(start, 1_199), log[1]])]
+    assert len(told[0]) > 2_000
+    assert plain(told[0]) == plain(told[1])
+
+
+def ticks(start: int, days: int) -> list[int]:
+    return [start + day * DAY_MS for day in range(30, days, 30)]
+
+
+def plain(told: list[CareReminder]) -> list[tuple[str, str, int]]:
+    return [(one.reminder_id, one.status, one.at) for one in told]
 
 
 REPLY = (

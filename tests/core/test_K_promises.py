@@ -80,11 +80,10 @@ def test_K0_a_reply_is_kept_late_or_broken_by_kind_store_and_employee():
         (due + 1, ("late",)),
     ):
         log = complaint(NOON, "OPENED"), contact(done, "CARE"), done + DAY_MS * 30
-        employee = "head" if done > due else "manager"  # escalated at the due
-        sorts = ("kind:COMPLAINT_REPLY", "store:s1", f"employee:{employee}")
+        sorts = ("kind:COMPLAINT_REPLY", "store:s1", "employee:manager")  # whose it was, whoever it climbed to
         assert counted(after(REPLY, *log), *ENDS) == {f"{end}:{sort}": 1 for end in ends for sort in sorts}
     broken = counted(after(REPLY, complaint(NOON, "OPENED"), NOON + 300 * DAY_MS), *ENDS)
-    assert broken == {f"broken:{sort}": 1 for sort in ("kind:COMPLAINT_REPLY", "store:s1", "employee:head")}
+    assert broken == {f"broken:{sort}": 1 for sort in ("kind:COMPLAINT_REPLY", "store:s1", "employee:manager")}
 
 
 def test_K0_a_promise_is_overdue_from_its_due_to_its_end_by_time_alone():
@@ -109,6 +108,63 @@ def test_K0_what_was_agreed_is_a_promise_whatever_it_is():
     assert [one.status for one in other.care] == ["DUE"]  # another thing done keeps no word
     named = contact(NOON + 5 * HOUR_MS, "CARE", reminder_id=told[0].reminder_id)
     assert counted(after(AGREED, asked, named), *ENDS)["late:kind:KEEP_WORD"] == 1
+
+
+def test_K0_K1_whose_the_promise_was_answers_for_it_and_the_ladder_begins_behind_them():
+    log = profile(NOON, employee_id="eve"), complaint(NOON, "OPENED"), contact(NOON + 90 * HOUR_MS, "CARE")
+    held = after(REPLY, *log)
+    steps = [(one.status, one.employee_id) for one in held.care]
+    assert steps == [("DUE", "eve"), ("ESCALATED", "manager"), ("ESCALATED", "head"), ("FULFILLED", "head")]
+    assert counted(held, *ENDS)["late:employee:eve"] == 1
+    assert counted(held, "in_time", "missed") == {"missed:eve": 1}  # done, and late
+    alone = after(REPLY, *log[1:])
+    assert [one.employee_id for one in alone.care] == ["manager", "head", "head"]
+
+
+def test_K0_a_promise_kept_while_its_reminder_waits_is_kept_and_nobody_is_reminded():
+    night = '[care_rules]\nquiet_hours = ["20:00", "09:00"]\n'
+    kind = '[[care]]\nkind = "ANSWER"\nshape = "promise"\non = "inquiry"\nreply_hours = 24\n'
+    asked = ny("2023-03-01 21:00")
+    held = after(night + kind, contact(asked, "INQUIRY", "IN"), contact(asked + HOUR_MS, "CARE"), asked + 30 * DAY_MS)
+    assert held.care == []
+    assert counted(held, *ENDS) == {"kept:kind:ANSWER": 1, "in_target:kind:ANSWER": 1, "kept:employee:manager": 1,
+                                    "in_target:employee:manager": 1}  # fmt: skip
+    broken = after(kind, contact(asked, "INQUIRY", "IN"), asked + 500 * DAY_MS)
+    assert [one.status for one in broken.care] == ["DUE", "ESCALATED", "EXPIRED"]  # before the contact is forgotten
+    assert counted(broken, "broken")["broken:kind:ANSWER"] == 1
+
+
+def test_K0_what_was_agreed_is_not_held_back_by_campaigns():
+    rules = "[care_rules]\nmin_gap_days = 5\nmax_per_30_days = 1\n"
+    agreed = contact(NOON, "INQUIRY", "IN", item="CALL_BACK", due_at=NOON + 4 * HOUR_MS)
+    held = after(rules + AGREED, contact(NOON - HOUR_MS, "CAMPAIGN"), agreed)
+    assert [(one.status, one.at) for one in held.care] == [("DUE", NOON)]
+
+
+FOLLOW = REPLY + '[[care]]\nkind = "COMPLAINT_FOLLOW_UP"\nshape = "promise"\non = "follow_up"\nexpires_days = 30\n'
+
+
+def test_K2_how_content_they_are_ends_the_follow_up_and_starts_no_other():
+    day = [NOON + n * DAY_MS for n in range(40)]
+    log = [complaint(day[0], "OPENED"), complaint(day[1], "RESOLVED"), day[8]]
+    content = complaint(day[9], "RESOLVED", satisfaction=5)
+    held = after(FOLLOW, *log, content, day[39])
+    assert [(one.kind[10:], one.status, one.at) for one in held.care][-2:] == [
+        ("FOLLOW_UP", "DUE", day[8]), ("FOLLOW_UP", "FULFILLED", day[9]),
+    ]  # fmt: skip
+    assert counted(held, "resolve_le_24")["resolve_le_24:severity:3"] == 1  # it took a day, whatever was noted since
+
+
+def test_K2_a_bad_remedy_starts_again_one_severity_harder():
+    day = [NOON + n * DAY_MS for n in range(40)]
+    log = [complaint(day[0], "OPENED"), complaint(day[1], "RESOLVED", satisfaction=2), day[2]]
+    held = after(FOLLOW, *log)
+    assert [(one.kind[10:], one.status, one.have, one.at) for one in held.care] == [
+        ("REPLY", "DUE", 3.0, day[0]), ("REPLY", "FULFILLED", 3.0, day[1]),
+        ("REPLY", "DUE", 4.0, day[1]), ("REPLY", "ESCALATED", 4.0, day[1] + 8 * HOUR_MS),
+    ]  # fmt: skip
+    held.run(plainly([complaint(day[3], "RESOLVED", satisfaction=4)]))
+    assert held.care[-1].status == "FULFILLED"
 
 
 def test_K4_times_to_reply_and_to_resolve_are_counted_by_classes_of_hours():

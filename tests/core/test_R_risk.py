@@ -124,11 +124,11 @@ def test_X0_X1_what_was_known_at_the_moment_of_lost_is_frozen_and_a_told_reason_
     assert partition.counts["lost_untouched"] == 1
     call = {
         "topic": "contacts", "event_id": "x1", "customer_id": "anna", "occurred_at": AT + 701 * DAY_MS,
-        "kind": "CARE", "direction": "OUT", "channel": "phone", "cost": 300, "reason": "moved away",
+        "kind": "CARE", "direction": "OUT", "channel": "phone", "cost": 300, "reason": " Moved",
     }  # fmt: skip
     partition.run(plainly([call]))
-    assert partition.customers["anna"].told.exit.told == "moved away"
-    assert partition.counts["lost:moved away"] == 1
+    assert partition.customers["anna"].told.exit.told == " Moved"
+    assert partition.counts["lost:moved"] == 1
     assert partition.counts[f"lost:{exit_then.reason}"] == 0
     assert (partition.counts["win_back:attempts"], partition.counts["win_back:cost"]) == (1, 300)
     partition.run(plainly([sale(AT + 710 * DAY_MS, 100, 99)]))
@@ -179,3 +179,15 @@ def test_X0_X2_each_exit_is_counted_however_many_fall_into_one_batch():
     for partition in (once, split):
         lost = sum(number for name, number in partition.counts.items() if name.startswith("lost_from:"))
         assert (lost, partition.counts["won_back"]) == (2, 1)
+
+
+def test_X1_a_reason_given_before_they_were_lost_counts_and_free_words_count_as_other():
+    for reason, counted in (("price", "price"), ("divorced from peter smith", "other")):
+        call = {
+            "topic": "contacts", "event_id": "x", "customer_id": "anna", "occurred_at": AT + 206 * DAY_MS,
+            "kind": "INQUIRY", "direction": "IN", "channel": "phone", "reason": reason,
+        }  # fmt: skip
+        partition = Partition(policy_of(ladder(*THREE))).run([*plainly([*weekly(30), call]), AT + 700 * DAY_MS])
+        assert partition.customers["anna"].told.exit.told == reason
+        lost = {name: n for name, n in partition.counts.items() if n and name.startswith("lost:")}
+        assert lost == {f"lost:{counted}": 1}

@@ -81,12 +81,14 @@ def _slots(
         if one["status"] not in ("DUE", "HELD_OUT"):
             continue
         name, at, kind = one["reminder_id"], one["at"], kinds[one["kind"]]
+        if kind["shape"] == "rate":  # reaches nobody
+            continue
         if (one["status"] == "HELD_OUT") != (control and kind.get("held_out", True)):
             yield f"{name}: {one['status']} of {customer}"
         profiles = _profiles(own, at)
         if all(_refuses(known, one["channel"]) for known in profiles):
             yield f"{name}: against consent"
-        if kind["shape"] == "promise" and kind.get("on", "complaint") == "complaint":
+        if kind["shape"] == "promise" and kind.get("on", "complaint") in ("complaint", "agreed"):
             continue
         before = sorted([*ours, *(when for when in others if when < at)])  # of that instant may have come behind it
         ours.append(at)

@@ -305,6 +305,7 @@ BAD_FIELDS: list[tuple[str, dict[str, Any], str]] = [
     (topics.CONTACTS, contact(direction="UNKNOWN"), "direction is none of IN|OUT"),
     (topics.CONTACTS, contact(referred_customer_id=""), "referred_customer_id"),
     (topics.CUSTOMERS, profile(joined_at=-1), "joined_at"),
+    (topics.CUSTOMERS, profile(birthday="9999-12-31"), "birthday is '9999-12-31'.*1800 to 2199"),
     (topics.CUSTOMERS, profile(birthday="2-9"), "birthday is '2-9': must be MM-DD or YYYY-MM-DD"),
     (topics.CUSTOMERS, profile(birthday="02-30"), "birthday"),
     (topics.CUSTOMERS, profile(birthday="2001-02-29"), "birthday"),
