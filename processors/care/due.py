@@ -208,8 +208,8 @@ def _bought(care: Care, look: Look) -> Iterator[Reminder]:
 
 
 def _tier_falling(care: Care, look: Look) -> Iterator[Reminder]:
-    """The tier will be lost within `lead_days` if nothing but time happens, and what would keep it (T6). With a grace as
-    long as that the customer is below by then; with a shorter one it is seen ahead."""
+    """The tier will be lost within `lead_days` if nothing but time happens, and what would keep it (T6). With a grace
+    as long as that the customer is below by then; with a shorter one it is seen ahead."""
     told, facts, policy = look.told, look.facts, look.policy
     since, grace = told.below_since, policy.tier_rules.grace_days
     day, begun = policy.calendar.day_of(look.now), since
