@@ -41,11 +41,12 @@ class Reminder(Struct, frozen=True, array_like=True, gc=False):
 
 
 class Closed(Struct, frozen=True, array_like=True, gc=False):
-    """A cause that has had its reminder, or is not to have one; kept until it can't come up again (ms)."""
+    """A cause that has had its reminder, or is not to have one, and why not; kept until it can't come up again (ms)."""
 
     kind: str
     cause: str
     until: int
+    reason: str = ""
 
 
 class Heard(Struct, frozen=True, array_like=True, gc=False):

@@ -31,6 +31,10 @@ FULFILLED, WITHDRAWN, EXPIRED, ESCALATED = "FULFILLED", "WITHDRAWN", "EXPIRED", 
 UNPROFITABLE, SMALL, WHEN = "unprofitable", "small_stake", "when"
 
 
+Ended = dict[tuple[str, str], Closed]
+"""Causes that have ended, by their key."""
+
+
 class Cared(NamedTuple):
     """book: from now on. outputs: what is told. dropped: (kind, reason) of causes that never went. until: the next
     instant at which, by time alone, anything of it changes; FOREVER: none. pooled: who is in charge was warned, and did
@@ -96,12 +100,12 @@ class _Step:
     def done(self) -> Cared:
         if not self.true and not self.book.open and not self.book.waiting:
             return Cared(self.book, (), (), self.next)
-        closed = {(one.kind, one.cause): one.until for one in self.book.closed if one.until > self.now}
+        closed = {(one.kind, one.cause): one for one in self.book.closed if one.until > self.now}
         opened = []
         for one in self.book.open:
             kept = self._lives(one)
             if kept is None:
-                closed[one.key] = _forgotten_at(one)
+                closed[one.key] = _closed(one)
             else:
                 opened.append(kept)
         if self.pooled:  # in this very review: nobody is warned of whom they have lost
@@ -113,7 +117,7 @@ class _Step:
             if key not in held and key not in closed:
                 why = self._not_worth(one)
                 if why:
-                    closed[key] = _forgotten_at(one)
+                    closed[key] = _closed(one, why)
                     self.dropped.append((one.kind, why))
                 else:
                     waiting.append(one)
@@ -125,15 +129,13 @@ class _Step:
             book, tuple(self.outputs), tuple(self.dropped), min(self.until, self.next), self.pooled, tuple(self.untold)
         )
 
-    def _book(
-        self, opened: list[Reminder], waiting: list[Reminder], closed: dict[tuple[str, str], int], sent: tuple[int, ...]
-    ) -> Book:
+    def _book(self, opened: list[Reminder], waiting: list[Reminder], closed: Ended, sent: tuple[int, ...]) -> Book:
         """The book as it now is; the very same where nothing but time has passed."""
-        book, had = self.book, {(one.kind, one.cause): one.until for one in self.book.closed}
-        same = all(had.get(key) == until for key, until in closed.items())
+        book, had = self.book, {(one.kind, one.cause): one for one in self.book.closed}
+        same = all(had.get(key) == one for key, one in closed.items())
         if same and tuple(opened) == book.open and tuple(waiting) == book.waiting and sent == book.sent:
             return book
-        ended = tuple(Closed(*key, until) for key, until in sorted(closed.items()))
+        ended = tuple(closed[key] for key in sorted(closed))
         return Book(tuple(opened), tuple(waiting), ended, sent, self.heard)
 
     def _again(self, at: int) -> None:
@@ -239,7 +241,7 @@ class _Step:
 
     # -- what waits
 
-    def _waits(self, one: Reminder, closed: dict[tuple[str, str], int]) -> Reminder | None:
+    def _waits(self, one: Reminder, closed: Ended) -> Reminder | None:
         """A waiting reminder, if it still waits: else it is dropped, with what held it back where its time is over."""
         if one.key in self.true and one.kind in self.kinds:
             done_at = self._fulfilled(one) if self.kinds[one.kind].shape == "promise" else None
@@ -248,7 +250,7 @@ class _Step:
             self.untold.append(said(self.customer_id, one, FULFILLED, self.look, done_at))
         if self.now >= one.expires_at and one.kind in self.kinds:
             self.dropped.append((one.kind, self.held(self.kinds[one.kind], one.expires_at - 1)[1]))
-        closed[one.key] = _forgotten_at(one)
+        closed[one.key] = _closed(one)
         return None
 
     def _not_worth(self, one: Reminder) -> str:
@@ -279,7 +281,7 @@ class _Step:
         return sorted((*(self.book.sent if sent is None else sent), *slots.campaigns(self.look.facts)))
 
     def _send(
-        self, waiting: list[Reminder], opened: list[Reminder], closed: dict[tuple[str, str], int]
+        self, waiting: list[Reminder], opened: list[Reminder], closed: Ended
     ) -> tuple[list[Reminder], tuple[int, ...]]:
         """Who may go now goes, by priority; of the others when is noted. (who waits on, when any went)."""
         left, sent = [], self.book.sent
@@ -296,7 +298,7 @@ class _Step:
                 sent = (*(at for at in sent if at > self.now - slots.SPAN_MS), self.now)
             programme = self.look.policy.programme
             if care.held_out and not care.internal and held_out(programme.name, self.customer_id, programme.holdout):
-                closed[one.key] = _forgotten_at(one)
+                closed[one.key] = _closed(one)
                 self._tell(gone, HELD_OUT)
                 continue
             self._tell(gone, DUE)
@@ -335,9 +337,9 @@ class _Step:
         self.outputs.append(said(self.customer_id, one, status, self.look, done_at))
 
 
-def _forgotten_at(one: Reminder) -> int:
-    """Until when a cause that has ended is kept (ms): it may end two days later where the customer moves zones."""
-    return one.expires_at + 2 * DAY_MS
+def _closed(one: Reminder, reason: str = "") -> Closed:
+    """A cause that has ended, kept until two days after it can't come up again: the customer may move zones."""
+    return Closed(*one.key, one.expires_at + 2 * DAY_MS, reason)
 
 
 def said(customer_id: str, one: Reminder, status: str, look: Look, done_at: int | None = None) -> CareReminder:

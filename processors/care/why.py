@@ -17,8 +17,9 @@ HELD_OUT: Final = "held_out"
 
 class Why(NamedTuple):
     """state: OPEN since `at`; WAITING until `at`, held back by `reason` (consent, cap, gap, quiet; `at` None: for as
-    long as they do not consent); ENDED, its cause has had a reminder or was not worth one, `reason` held_out: the
-    control's; LATER, due at `at`; NOTHING it is about; TIER: not for theirs. Times ms."""
+    long as they do not consent); ENDED, its cause has had a reminder, `reason` held_out: the control's, or was not
+    worth one, unprofitable, small_stake or when; LATER, due at `at`; NOTHING it is about; TIER: not for theirs. Times
+    ms."""
 
     kind: str
     state: str
@@ -39,7 +40,7 @@ def why(customer: Customer, policy: Policy) -> list[Why]:
     for care in policy.care:
         opened = [one.told_at for one in told.care.open if one.kind == care.kind]
         waiting = any(one.kind == care.kind for one in told.care.waiting)
-        ended = any(one.kind == care.kind for one in told.care.closed)
+        ended = [one for one in told.care.closed if one.kind == care.kind and one.until > customer.now]
         if opened:
             found.append(Why(care.kind, OPEN, at=max(opened)))
         elif waiting:
@@ -48,7 +49,9 @@ def why(customer: Customer, policy: Policy) -> list[Why]:
         elif care.tiers is not None and told.tier not in care.tiers:
             found.append(Why(care.kind, TIER))
         elif ended:
-            found.append(Why(care.kind, ENDED, HELD_OUT if control and care.held_out else None, later.get(care.kind)))
+            last = max(ended, key=lambda one: one.until).reason
+            because = last or (HELD_OUT if control and care.held_out else None)
+            found.append(Why(care.kind, ENDED, because, later.get(care.kind)))
         elif care.kind in later:
             found.append(Why(care.kind, LATER, at=later[care.kind]))
         else:

@@ -131,6 +131,11 @@ def test_C10_each_kind_says_why_there_is_a_reminder_or_none() -> None:
         "COMPLAINT_REPLY": ("OPEN", None, START + 1),
         "COMPLAINT_FOLLOW_UP": ("NOTHING", None, None),
     }
+    dear = Partition(policy_of(head + kinds + "[margin]\ndefault_rate = 0\n[costs]\ncomplaint = 500\n")).run(
+        plainly(log[::-1])
+    )
+    whys = {one.kind: one.reason for one in why(dear.customers["anna"], dear.policy) if one.state == "ENDED"}
+    assert whys == {"WELCOME": "unprofitable", "AFTER_SALE": "unprofitable"}
     silent = replace(anna, history=replace(anna.history, profile=replace(anna.history.profile, do_not_contact=True)))
     after = {one.kind: (one.reason, one.at) for one in why(silent, policy)}
     assert after["AFTER_SALE"] == ("consent", None)
