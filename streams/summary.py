@@ -53,6 +53,30 @@ def tiers(views: Iterable[Mapping[str, Any]], names: Sequence[str]) -> list[Tier
     ]
 
 
+class Untouched(NamedTuple):
+    """C5, of one tier with `care_every_days`: the longest that one of its customers has been without a touch by us, in
+    days, and how many of them have been for longer than the tier promises, with no reminder before them."""
+
+    tier: str
+    promised_days: int
+    longest_days: int
+    forgotten: int
+
+
+def untouched(views: Iterable[Mapping[str, Any]], promised: Mapping[str, int]) -> list[Untouched]:
+    """A line for each tier of `promised` (tier to days) that has customers who may be cared for, the control apart."""
+    longest: Counter[str] = Counter()
+    forgotten: Counter[str] = Counter()
+    for seen in views:
+        tier, since = seen["tier"], seen["last_touch_at"] or seen["first_purchase_at"]
+        if tier not in promised or since is None or seen["holdout"] or seen["staff"]:
+            continue
+        days = (seen["as_of"] - since) // DAY_MS
+        longest[tier] = max(longest[tier], days)
+        forgotten[tier] += days > promised[tier] and not seen["open_reminders"]
+    return [Untouched(tier, promised[tier], days, forgotten[tier]) for tier, days in longest.items()]
+
+
 class RiskLine(NamedTuple):
     """One level of risk: how many customers, and what their leaving would lose (minor units)."""
 

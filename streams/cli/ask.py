@@ -212,7 +212,8 @@ def _entitlement(one: Mapping[str, Any], currency: str | None) -> str:
 
 
 _SUMMED: Final = ("customer_id", "tier", "value_365d", "risk_level", "value_at_stake", "risk_reasons")
-_ASKED: Final = (*_SUMMED, "entitlements")
+_UNTOUCHED: Final = ("as_of", "last_touch_at", "first_purchase_at", "holdout", "staff", "open_reminders")
+_ASKED: Final = (*_SUMMED, *_UNTOUCHED, "entitlements")
 
 
 def run_summary(args: Namespace, settings: Settings) -> int:
@@ -224,6 +225,8 @@ def run_summary(args: Namespace, settings: Settings) -> int:
         views = [{name: seen[name] for name in _ASKED} for seen in now.everyone()]
     tiers = summary.tiers(views, [tier.name for tier in policy.tiers])
     top = summary.top_share(seen["value_365d"] for seen in views)
+    promised = {tier.name: tier.care_every_days for tier in policy.tiers if tier.care_every_days is not None}
+    untouched = summary.untouched(views, promised)
     risks, first = summary.risks(views, RISK_LEVELS), summary.most_at_stake(views)
     exits, mouth, care = summary.exits(counts), summary.word_of_mouth(counts), summary.care(counts)
     benefits = summary.benefits(views)
@@ -242,6 +245,7 @@ def run_summary(args: Namespace, settings: Settings) -> int:
             "risk": [line._asdict() for line in risks],
             "most_at_stake": [{name: seen[name] for name in _SUMMED} for seen in first],
             "exits": exits._asdict(),
+            "untouched": [line._asdict() for line in untouched],
             "care": [line._asdict() for line in care],
             "benefits": [line._asdict() for line in benefits],
             "word_of_mouth": None if mouth is None else mouth._asdict(),
@@ -260,6 +264,7 @@ def run_summary(args: Namespace, settings: Settings) -> int:
     if mouth is not None:
         _say_word_of_mouth(out, mouth)
     _say_care(out, care)
+    _say_untouched(out, untouched)
     _say_benefits(out, policy, benefits)
     _say_records(out, held, dead)
     return OK
@@ -383,6 +388,13 @@ def _say_benefits(out: Output, policy: Policy, benefits: list[summary.BenefitLin
         states = ", ".join(f"{number:,} {state}" for state, number in sorted(line.states.items()))
         owed = f", {money(line.owed, currency)} {currency} owed" if line.owed else ""
         out.say(f"Benefit {line.benefit}: {states}; can be used {line.left:,} times{owed}.")
+
+
+def _say_untouched(out: Output, untouched: list[summary.Untouched]) -> None:
+    for line in untouched:
+        late = f"; {line.forgotten:,} for longer, with no reminder before them" if line.forgotten else ""
+        promise = f"{line.tier} is promised a touch every {line.promised_days} days"
+        out.say(f"{promise}: the longest without one is {line.longest_days} days{late}.")
 
 
 def _say_word_of_mouth(out: Output, mouth: summary.WordOfMouth) -> None:

@@ -202,3 +202,19 @@ def test_C2_C4_care_by_kind_with_what_was_done_in_time_and_what_never_went() -> 
     silent = io.StringIO()
     ask._say_care(Output(stdout=silent), [])
     assert silent.getvalue() == ""
+
+
+def test_C5_the_longest_time_without_a_touch_is_told_by_tier() -> None:
+    seen = {
+        "as_of": 100 * DAY_MS, "last_touch_at": None, "first_purchase_at": 40 * DAY_MS, "holdout": 0, "staff": None,
+        "open_reminders": [], "tier": "gold",
+    }  # fmt: skip
+    views = [
+        seen,
+        seen | {"last_touch_at": 90 * DAY_MS},
+        seen | {"first_purchase_at": DAY_MS, "holdout": 1},
+        seen | {"first_purchase_at": DAY_MS, "open_reminders": [{}]},
+        seen | {"tier": "member"},
+    ]
+    assert summary.untouched(views, {"gold": 30}) == [summary.Untouched("gold", 30, 99, 1)]
+    assert summary.untouched([], {"gold": 30}) == []
