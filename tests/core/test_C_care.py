@@ -76,7 +76,7 @@ def rules(draw: st.DrawFn) -> str:
     if draw(st.booleans()):
         lines.append(f"quiet_hours = {draw(st.sampled_from(QUIET))}")
     lines.append("[complaints]\nreply_hours = [72, 48, 24, 8, 4]\nescalate_to = ['store', 'area', 'head']")
-    if draw(st.booleans()):
+    if any('on = "owner"' in one for one in chosen):
         lines.append(f"[employees]\nspan_days = {draw(st.sampled_from((10, 45)))}")
     lines.append("[calendar]\nfestivals = [ { name = 'New Year', date = '01-01' }, { name = 'Leap', date = '02-29' } ]")
     return "\n".join([*lines, *(f"[[care]]\n{one}" for one in chosen)]) + "\n"
