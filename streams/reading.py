@@ -15,6 +15,7 @@ from typing import Any, Final
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
+from sinks.access import KafkaAccess
 from streams.settings import LoyaltyError
 
 PATIENCE_S: Final = 30.0
@@ -25,13 +26,13 @@ _POLL_MS = 200
 
 
 class TopicReader:
-    """Reads for one command; a context manager. kafka: addresses by comma. Raises LoyaltyError where none answers."""
+    """Reads for one command; a context manager. Raises LoyaltyError where Kafka does not answer."""
 
-    def __init__(self, kafka: str) -> None:
+    def __init__(self, kafka: KafkaAccess) -> None:
         logging.getLogger("kafka").setLevel(logging.ERROR)
         try:
             self._consumer: Any = KafkaConsumer(
-                bootstrap_servers=kafka.split(","),
+                **kafka.options(),
                 bootstrap_timeout_ms=_BOOTSTRAP_MS,
                 isolation_level="read_committed",
                 group_id=None,

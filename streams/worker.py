@@ -22,6 +22,7 @@ from prometheus_client import CollectorRegistry
 
 from processors.policy import Policy
 from schemas.topics import TOPICS
+from sinks.access import KafkaAccess
 from sinks.store import StoreUnavailable
 from streams import logs
 from streams.app import LoyaltyApp, build_app
@@ -255,7 +256,7 @@ class Worker:
         await self.health.stop()
 
 
-def _check_inputs(kafka: str, partitions: int) -> None:
+def _check_inputs(kafka: KafkaAccess, partitions: int) -> None:
     """Raises NotThere where a topic is missing or has another number of partitions."""
     found = check_topics(kafka, partitions)
     wrong = [

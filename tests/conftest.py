@@ -20,6 +20,7 @@ from hypothesis import settings as profile
 
 from infra.localstack import Stack
 from infra.localstack.process import port_taken
+from sinks.access import KafkaAccess
 from streams.settings import Settings
 from streams.topics_admin import create_topics, delete_topics
 
@@ -98,7 +99,7 @@ def stack(make_stack: Callable[[], Stack]) -> Stack:
     """The Kafka and Redis that tests share, with all topics."""
     stack = make_stack()
     stack.up()
-    create_topics(stack.kafka_addr, PARTITIONS)
+    create_topics(KafkaAccess(stack.kafka_addr), PARTITIONS)
     return stack
 
 
@@ -119,8 +120,8 @@ def fresh_topics(stack: Stack) -> Callable[[], None]:
     """Call it to have every topic empty, as just made."""
 
     def fresh() -> None:
-        delete_topics(stack.kafka_addr)
-        create_topics(stack.kafka_addr, PARTITIONS)
+        delete_topics(KafkaAccess(stack.kafka_addr))
+        create_topics(KafkaAccess(stack.kafka_addr), PARTITIONS)
 
     return fresh
 

@@ -14,7 +14,7 @@ from streams.settings import LoyaltyError, Settings, unknown_variables
 def local_stack(settings: Settings, out: Output) -> Stack:
     """The local stack at the addresses of the settings. Raises LoyaltyError if they are not of this machine."""
     try:
-        return Stack(settings.kafka, settings.redis, settings.data_dir, tell=out.note)
+        return Stack(settings.kafka.servers, settings.redis, settings.data_dir, tell=out.note)
     except StackError as error:
         raise LoyaltyError(str(error)) from error
 
