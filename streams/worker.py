@@ -85,7 +85,7 @@ class Worker:
         self._app = build_app(settings, lambda partition: parts.runner(partition, self._app), parts.schema_ids)
         self._stop = asyncio.Event()
         self._still_since = time.monotonic()
-        self.health = HealthServer(parts.registry, self._not_live, self._not_ready)
+        self.health = HealthServer(parts.registry, self._not_live, self._not_ready, settings.metrics_token)
         self.hung = False
 
     @property
