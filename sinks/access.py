@@ -6,9 +6,11 @@ made by `streams/transport.py` with the same.
 
 from __future__ import annotations
 
-import ssl
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
 
 Security = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
 
@@ -46,7 +48,13 @@ class KafkaAccess:
         return self.security in ("SASL_PLAINTEXT", "SASL_SSL")
 
     def options(self) -> dict[str, Any]:
-        """Keyword arguments for any client of aiokafka or kafka-python. Raises OSError where a file cannot be used."""
+        """Keyword arguments for any client of aiokafka or kafka-python, which from now on unpack within bounds.
+
+        Raises OSError where a file cannot be used.
+        """
+        from sinks import unpacking  # here, not above: `--help` needs no client
+
+        unpacking.bind()
         made: dict[str, Any] = {"bootstrap_servers": self.servers.split(","), "security_protocol": self.security}
         if self.encrypted:
             made["ssl_context"] = self.ssl_context()
@@ -56,13 +64,15 @@ class KafkaAccess:
             made["sasl_plain_password"] = self.password
         return made
 
-    def ssl_context(self) -> ssl.SSLContext:
+    def ssl_context(self) -> SSLContext:
         """As `tls` makes it."""
         return tls(self.ca_file, self.cert_file, self.key_file)
 
 
-def tls(ca_file: str, cert_file: str = "", key_file: str = "") -> ssl.SSLContext:
+def tls(ca_file: str, cert_file: str = "", key_file: str = "") -> SSLContext:
     """TLS 1.2 or newer; certificate and host name are always checked. Raises OSError (ssl.SSLError is one)."""
+    import ssl
+
     made = ssl.create_default_context(cafile=ca_file or None)
     if cert_file:
         made.load_cert_chain(cert_file, key_file or None, password=_no_passphrase)
@@ -71,4 +81,6 @@ def tls(ca_file: str, cert_file: str = "", key_file: str = "") -> ssl.SSLContext
 
 def _no_passphrase() -> str:
     """OpenSSL would ask at the terminal otherwise."""
+    import ssl
+
     raise ssl.SSLError("the key is encrypted: give one without a passphrase, readable by this user alone")
