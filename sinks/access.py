@@ -6,6 +6,7 @@ made by `streams/transport.py` with the same.
 
 from __future__ import annotations
 
+import socket
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 Security = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
 
 SECURITIES: Final = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
+_PROBE_S: Final = 3.0
+
 MECHANISMS: Final = ("SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN")
 
 
@@ -63,6 +66,20 @@ class KafkaAccess:
             made["sasl_plain_username"] = self.user
             made["sasl_plain_password"] = self.password
         return made
+
+    def why_silent(self) -> str:
+        """What a client that found no broker does not say: whether the port, TLS or the login is to blame."""
+        host, _, port = self.servers.split(",")[0].rpartition(":")
+        try:
+            with socket.create_connection((host.strip("[]"), int(port)), timeout=_PROBE_S) as connection:
+                if not self.encrypted:
+                    return "the port is open: does it want TLS or a login? see LOYALTY_KAFKA_SECURITY"
+                with self.ssl_context().wrap_socket(connection, server_hostname=host.strip("[]")):
+                    if self.logs_in:
+                        return "TLS is fine: are LOYALTY_KAFKA_USER, its password and the mechanism right?"
+                    return "TLS is fine: does it want a login, or our certificate? see LOYALTY_KAFKA_SECURITY"
+        except (OSError, ValueError) as error:
+            return str(error)
 
     def ssl_context(self) -> SSLContext:
         """As `tls` makes it."""

@@ -51,6 +51,24 @@ def redis_url(values: Mapping[str, Any]) -> str:
     return url.geturl()
 
 
+def in_the_clear(servers: str, encrypted: bool) -> str:
+    """What is wrong where customers' data goes over a network that others may listen to; empty: nothing."""
+    hosts = [address.rpartition(":")[0].strip("[]") for address in servers.split(",")]
+    if encrypted or all(map(is_loopback, hosts)):
+        return ""
+    return "customers' data goes over the network in the clear: use TLS, unless that network is yours alone"
+
+
+def redis_security(url: str) -> tuple[str, str]:
+    """How Redis is reached and as whom, and what is wrong with it."""
+    parts = urlsplit(url)
+    if parts.scheme == "unix":
+        return "a socket of this machine", ""
+    tls = parts.scheme == "rediss"
+    login = f" as {parts.username or 'default'}" if parts.password else ""
+    return f"{'TLS' if tls else 'no TLS'}{login}", in_the_clear(f"{parts.hostname}:{parts.port}", tls)
+
+
 def is_loopback(host: str) -> bool:
     """Whether only this machine reaches it. A name other than localhost may mean anything, so it does not count."""
     try:

@@ -44,7 +44,8 @@ class TopicReader:
             )
         except (KafkaError, OSError) as error:
             raise LoyaltyError(
-                f"Kafka at {kafka} does not answer ({error}); start it with `loyalty stack up` or set LOYALTY_KAFKA"
+                f"Kafka at {kafka} does not answer ({error}; {kafka.why_silent()}); start it with "
+                "`loyalty stack up` or set LOYALTY_KAFKA"
             ) from error
 
     def __enter__(self) -> TopicReader:
@@ -57,7 +58,10 @@ class TopicReader:
         """How many partitions it has. LoyaltyError where there is no such topic."""
         found = self._consumer.partitions_for_topic(topic)
         if not found:
-            raise LoyaltyError(f"topic {topic} does not exist; create what is missing with `loyalty topics create`")
+            raise LoyaltyError(
+                f"topic {topic} does not exist, or this user may not see it; create what is missing with "
+                "`loyalty topics create`, or act as who may"
+            )
         return len(found)
 
     def count(self, topic: str) -> int:

@@ -48,7 +48,8 @@ def admin_client(kafka: KafkaAccess) -> Iterator[KafkaAdminClient]:
         admin = KafkaAdminClient(**kafka.options(), bootstrap_timeout_ms=10_000, request_timeout_ms=TIMEOUT_MS)
     except (KafkaError, OSError) as error:
         raise LoyaltyError(
-            f"Kafka at {kafka} does not answer ({error}); start it with `loyalty stack up` or set LOYALTY_KAFKA"
+            f"Kafka at {kafka} does not answer ({error}; {kafka.why_silent()}); start it with `loyalty stack up` or "
+            "set LOYALTY_KAFKA"
         ) from error
     try:
         yield admin
@@ -159,7 +160,7 @@ def _found(admin: KafkaAdminClient, partitions: int) -> list[Found]:
         have, want = counts.get(topic.name, 0), partitions_of(topic, partitions)
         wrong: tuple[str, ...] = ()
         if not have:
-            wrong = ("is missing; run `loyalty topics create`",)
+            wrong = ("is missing, or this user may not see it; run `loyalty topics create`",)
         elif have != want:
             wrong = (f"has {have} partitions, LOYALTY_PARTITIONS asks for {want}",)
         rows.append(Found(topic.name, have, wrong))

@@ -24,7 +24,7 @@ from processors.policy import Policy
 from schemas.topics import TOPICS
 from sinks.access import KafkaAccess
 from sinks.store import StoreUnavailable
-from streams import logs
+from streams import logs, refusals
 from streams.app import LoyaltyApp, build_app
 from streams.health import HealthServer
 from streams.leader import LiveClock, last_ticks
@@ -288,7 +288,9 @@ def run(settings: Settings, parts: Callable[[], Parts], *, until_caught_up: bool
         raise LoyaltyError(str(stopped)) from stopped
     except LoyaltyError:
         raise
-    except Exception:
+    except Exception as error:
+        if (told := refusals.told(error)) is not None and "refuses" in told:
+            raise LoyaltyError(told) from error
         log.exception("the worker crashed")
         return 1
     finally:
