@@ -8,6 +8,7 @@ import io
 import json
 import logging
 import lzma
+import re
 import struct
 import zlib
 from pathlib import Path
@@ -337,3 +338,12 @@ def test_no_secret_in_doctor_whatever_it_finds(
         assert main(words) != 0
         shown = capsys.readouterr()
         assert "sesame" not in shown.out + shown.err
+
+
+def test_every_test_that_the_page_names_is_there() -> None:
+    named = set(re.findall(r"`(test_\w+)`", (ROOT / "docs" / "security.md").read_text()))
+    written = {
+        name for path in (ROOT / "tests").rglob("*.py") for name in re.findall(r"def (test_\w+)", path.read_text())
+    }
+    assert len(named) > 30
+    assert named <= written, named - written
