@@ -1,6 +1,6 @@
 # What one does here. `make` alone lists it.
 .DEFAULT_GOAL := help
-.PHONY: help run test lint fmt install dev bench bench-due simulate simulate-mutants down clean clean-all lock hooks
+.PHONY: help run test lint fmt install dev bench bench-due simulate simulate-mutants audit down clean clean-all lock hooks
 
 SHELL := /bin/bash
 BIN := .venv/bin
@@ -47,12 +47,15 @@ simulate: dev  ## seeded crash simulations; SEED=417 runs one, SEEDS=10000 runs 
 simulate-mutants: dev  ## breaks the loop on purpose, and says which seed noticed
 	$(BIN)/python -m tests.simulation.mutants --seeds $(or $(SEEDS),1000)
 
+audit: .venv/.installed-audit  ## known vulnerabilities of what is locked; its bill of materials in sbom.json (1 min)
+	@$(BIN)/python $(REQ)/audit.py --sbom sbom.json $(addprefix $(REQ)/, runtime.txt stack.txt study.txt data.txt redis.txt build.txt dev.txt)
+
 down:  ## stop the local servers; the data stays
 	@if [ -x $(BIN)/loyalty ]; then $(BIN)/loyalty stack down; \
 	elif ls .loyalty/run/*.pid >/dev/null 2>&1; then echo 'servers may run, and .venv is not there: make install down' >&2; exit 1; fi
 
 clean: down  ## stop the servers and remove all that was made here (.venv, data, caches)
-	@rm -rf .venv .loyalty build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage
+	@rm -rf .venv .loyalty build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage sbom.json
 	@find . -name .git -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
 clean-all: clean  ## and the Kafka that was loaded into the user's cache
@@ -96,6 +99,11 @@ FOR_312 = --only-binary=:all: --implementation cp --python-version 3.12 --abi cp
 	@$(PIP) install --quiet --require-hashes --no-build-isolation -r $(REQ)/dev.txt
 	@touch $@
 
+.venv/.installed-audit: .venv/.installed $(REQ)/audit.txt
+	@echo 'installing what audits'
+	@$(PIP) install --quiet --require-hashes --no-build-isolation -r $(REQ)/audit.txt
+	@touch $@
+
 hooks: dev  ## check each commit with what is in .venv
 	$(BIN)/pre-commit install
 
@@ -106,7 +114,7 @@ COMPILE = env -u PIP_FIND_LINKS -u PIP_EXTRA_INDEX_URL CUSTOM_COMPILE_COMMAND='m
 lock: dev  ## write the hashed lock anew from requirements/*.in, with Python 3.11 (6 min)
 	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and "the lock is made with 3.11: make clean lock PYTHON=python3.11")'
 	$(COMPILE) --output-file $(REQ)/runtime.txt $(REQ)/runtime.in
-	for name in stack study dev build data redis; do \
+	for name in stack study dev audit build data redis; do \
 	  $(COMPILE) --constraint $(REQ)/runtime.txt --output-file $(REQ)/$$name.txt $(REQ)/$$name.in || exit 1; \
 	done
 	for name in data redis; do $(BIN)/python $(REQ)/only_named.py $(REQ)/$$name.in $(REQ)/$$name.txt || exit 1; done

@@ -49,3 +49,18 @@ class Keys(Struct, frozen=True):
     def meta(self) -> str:
         """Hash: partitions, layout, programme."""
         return f"{self.prefix}:meta"
+
+    # Patterns for the ACLs of Redis users; no command of ours takes one.
+
+    def every(self) -> str:
+        """All keys of this installation."""
+        return f"{self.prefix}:*"
+
+    def every_view(self) -> tuple[str, ...]:
+        """All views, and `meta`, without which nobody knows a customer's partition.
+
+        By the number of the partition's digits: a star there would also take in the state of a customer whose id goes
+        `x}:customer:y`.
+        """
+        digits = ("[0-9]" * count for count in range(1, 5))
+        return (self.meta(), *(f"{self.prefix}:{{{number}}}:customer:*" for number in digits))

@@ -15,6 +15,7 @@ from faust.app.base import BootStrategy
 from faust.types import TP, Message
 
 from schemas.topics import INPUTS
+from sinks.access import KafkaAccess
 from streams.ownership import Ids, Ownership, RunnerPort
 from streams.record_sets import RecordSet
 from streams.settings import Settings
@@ -35,11 +36,12 @@ class Boot(BootStrategy):
 
 
 class LoyaltyApp(faust.App):
-    """Faust with the record-set transport. `owner` takes the records."""
+    """Faust with the record-set transport. `owner` takes the records; kafka: how the consumer reaches it."""
 
     BootStrategy = Boot
     logger = logging.getLogger("faust.app")
     owner: Ownership
+    kafka: KafkaAccess
 
     def _new_transport(self) -> Transport:
         return Transport(self.conf.broker_consumer, self)
@@ -69,7 +71,7 @@ def build_app(settings: Settings, make: Callable[[int], RunnerPort], ids: Ids | 
     """The Faust app of one worker. `make`: a fresh runner of a partition. ids: of schemas; None: no registry."""
     app = LoyaltyApp(
         settings.group,
-        broker=[f"kafka://{address}" for address in settings.kafka.split(",")],
+        broker=[f"kafka://{address}" for address in settings.kafka.servers.split(",")],
         autodiscover=False,
         topic_allow_declare=False,
         topic_disable_leader=True,
@@ -82,6 +84,7 @@ def build_app(settings: Settings, make: Callable[[int], RunnerPort], ids: Ids | 
         consumer_group_instance_id=settings.instance or None,
         broker_client_id=f"{settings.group}-worker",
     )
+    app.kafka = settings.kafka
     app.owner = Ownership(make, lambda: app.source, ids)
     inputs = app.topic(*INPUTS, schema=_AsItIs(), acks=False)
 

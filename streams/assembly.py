@@ -83,7 +83,7 @@ class Assembly:
         publisher = Publisher(
             self._store,
             partition,
-            kafka={"bootstrap_servers": settings.kafka.split(",")},
+            kafka=settings.kafka.options(),
             group=settings.prefix,
             partitions=settings.partitions,
             metrics=self._metrics,

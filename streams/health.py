@@ -2,11 +2,15 @@
 
 /livez    200 while the loop moves. Knows nothing of Kafka and Redis: in an outage of theirs a restart helps nobody.
 /readyz   200 once the partitions stand at their fences and Redis takes writes; else 503 and what is missing.
+
+With a token (LOYALTY_METRICS_TOKEN) each request must bring it as `Authorization: Bearer …`, else 401; without one the
+server listens on this machine alone.
 """
 
 from __future__ import annotations
 
 import errno
+import hmac
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -15,27 +19,34 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
+from streams.logins import is_loopback
 from streams.settings import LoyaltyError
 
 log = logging.getLogger("loyalty.health")
 
 
 class HealthServer:
-    """registry: what /metrics shows. not_live, not_ready: what is wrong, one line each; none where all is well."""
+    """registry: what /metrics shows. not_live, not_ready: what is wrong, one line each; none where all is well.
+    token: what a request must bring; empty: nothing, and only on loopback."""
 
     def __init__(
         self,
         registry: CollectorRegistry,
         not_live: Callable[[], list[str]],
         not_ready: Callable[[], Awaitable[list[str]]],
+        token: str = "",
     ) -> None:
         self._registry, self._not_live, self._not_ready = registry, not_live, not_ready
+        self._token = token.encode()
         self._runner: web.AppRunner | None = None
         self.port = 0
 
     async def start(self, host: str, port: int) -> None:
-        """Serve on host:port; port 0 takes a free one, see `port`. Raises LoyaltyError where it is taken."""
-        app = web.Application()
+        """Serve on host:port; port 0 takes a free one, see `port`. Raises LoyaltyError where it is taken, or where
+        others would reach it without a token."""
+        if not self._token and not is_loopback(host):
+            raise LoyaltyError(f"LOYALTY_METRICS is {host}:{port}, which others reach: set LOYALTY_METRICS_TOKEN")
+        app = web.Application(middlewares=[self._only_with_token])
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/livez", self._livez)
         app.router.add_get("/readyz", self._readyz)
@@ -56,6 +67,17 @@ class HealthServer:
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
+
+    @web.middleware
+    async def _only_with_token(
+        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        """401 to a request without the token. The comparison takes as long whatever was sent."""
+        scheme, _, brought = request.headers.get("Authorization", "").partition(" ")
+        given = brought.strip().encode("utf-8", "surrogateescape") if scheme.lower() == "bearer" else b""
+        if self._token and not hmac.compare_digest(given, self._token):
+            return web.Response(status=401, text="a token is needed\n", headers={"WWW-Authenticate": "Bearer"})
+        return await handler(request)
 
     async def _metrics(self, request: web.Request) -> web.Response:
         encoder, content_type = choose_encoder(request.headers.get("Accept", ""))

@@ -282,7 +282,7 @@ class Sender:
 def producer_for(settings: Settings) -> AIOKafkaProducer:
     """A producer that repeats itself without doubling anything; to be started and stopped."""
     return AIOKafkaProducer(
-        bootstrap_servers=settings.kafka.split(","),
+        **settings.kafka.options(),
         client_id="loyalty-import",
         acks="all",
         enable_idempotence=True,

@@ -22,6 +22,7 @@ from processors.events import Tick
 from processors.policy import Policy
 from schemas import codec
 from schemas.topics import TICKS
+from sinks.access import KafkaAccess
 from streams import policies
 from streams.ingest import CLOCK_HEADER, CLOCK_OF_DATA
 from streams.reading import TopicReader
@@ -49,7 +50,7 @@ def wall_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def last_ticks(kafka: str) -> dict[int, int | None]:
+def last_ticks(kafka: KafkaAccess) -> dict[int, int | None]:
     """Partition of `ticks` to the instant of its last tick (ms), None before the first.
 
     Raises ClockRefused where a last tick is an import's, LoyaltyError where Kafka does not answer or has no such topic.
@@ -80,7 +81,7 @@ def _last(partition: int, records: Iterable[Any]) -> int | None:
 class LiveClock:
     """Writes the ticks. policy: in force, named by the first tick. wall: the clock, UTC ms."""
 
-    def __init__(self, kafka: str, policy: Policy, tick_ms: int, wall: Callable[[], int] = wall_ms) -> None:
+    def __init__(self, kafka: KafkaAccess, policy: Policy, tick_ms: int, wall: Callable[[], int] = wall_ms) -> None:
         self._kafka, self._policy, self._tick_ms, self._wall = kafka, policy, tick_ms, wall
         self.last_at: int | None = None
 
@@ -127,8 +128,8 @@ async def _written(producer: AIOKafkaProducer, tick: Tick, partitions: Iterable[
 
 
 @contextlib.asynccontextmanager
-async def _producer(kafka: str) -> AsyncIterator[AIOKafkaProducer]:
-    producer = AIOKafkaProducer(bootstrap_servers=kafka.split(","), acks="all", enable_idempotence=True)
+async def _producer(kafka: KafkaAccess) -> AsyncIterator[AIOKafkaProducer]:
+    producer = AIOKafkaProducer(**kafka.options(), acks="all", enable_idempotence=True)
     await _patiently(producer.start, "the first connection")
     try:
         yield producer

@@ -12,6 +12,8 @@ import sys
 import time
 from typing import Final, TextIO
 
+from streams import visible
+
 REPEAT_S: Final = 10.0
 
 _CHATTY: Final = ("faust", "mode", "aiokafka", "asyncio")
@@ -23,11 +25,16 @@ class LineFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """One line, whatever the message holds."""
         stamp = f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(record.created))}.{int(record.msecs):03d}Z"
-        text = json.dumps(record.getMessage(), ensure_ascii=False)
+        text = _quoted(record.getMessage())
         line = f"ts={stamp} level={record.levelname.lower()} logger={record.name} msg={text}"
         if record.exc_info:
-            line += f" error={json.dumps(self.formatException(record.exc_info), ensure_ascii=False)}"
+            line += f" error={_quoted(self.formatException(record.exc_info))}"
         return line
+
+
+def _quoted(text: str) -> str:
+    """As JSON, so on one line; what JSON leaves and a terminal would obey is escaped too."""
+    return visible.one_line(json.dumps(text, ensure_ascii=False))
 
 
 class OnceInAWhile(logging.Filter):

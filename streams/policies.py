@@ -13,6 +13,7 @@ from aiokafka.errors import KafkaError
 from processors.policy import Policy, PolicyError
 from schemas.codec import BadRecord, read, write
 from schemas.topics import POLICIES
+from sinks.access import KafkaAccess
 from streams.texts import usable_policy
 
 log = logging.getLogger("loyalty.policies")
@@ -23,9 +24,9 @@ _READ_MS: Final = 500
 
 
 class TopicPolicies:
-    """Policies by key. `own`: the one from LOYALTY_POLICY, which needs no reading. kafka: addresses by comma."""
+    """Policies by key. `own`: the one from LOYALTY_POLICY, which needs no reading."""
 
-    def __init__(self, kafka: str, own: Policy) -> None:
+    def __init__(self, kafka: KafkaAccess, own: Policy) -> None:
         self._kafka = kafka
         self._known = {own.key: own}
 
@@ -37,7 +38,7 @@ class TopicPolicies:
         (own,) = self._known.values()
         if own.key in await self._all():
             return
-        producer = AIOKafkaProducer(bootstrap_servers=self._kafka.split(","), acks="all", enable_idempotence=True)
+        producer = AIOKafkaProducer(**self._kafka.options(), acks="all", enable_idempotence=True)
         await producer.start()
         try:
             await publish(producer, own)
@@ -63,7 +64,7 @@ class TopicPolicies:
     async def _all(self) -> dict[str, Policy]:
         """All that the topic holds and can be used, by key."""
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._kafka.split(","), isolation_level="read_committed", auto_offset_reset="earliest"
+            **self._kafka.options(), isolation_level="read_committed", auto_offset_reset="earliest"
         )
         await consumer.start()
         try:

@@ -15,6 +15,7 @@ from typing import Any, Final
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
+from sinks.access import KafkaAccess
 from streams.settings import LoyaltyError
 
 PATIENCE_S: Final = 30.0
@@ -25,13 +26,13 @@ _POLL_MS = 200
 
 
 class TopicReader:
-    """Reads for one command; a context manager. kafka: addresses by comma. Raises LoyaltyError where none answers."""
+    """Reads for one command; a context manager. Raises LoyaltyError where Kafka does not answer."""
 
-    def __init__(self, kafka: str) -> None:
+    def __init__(self, kafka: KafkaAccess) -> None:
         logging.getLogger("kafka").setLevel(logging.ERROR)
         try:
             self._consumer: Any = KafkaConsumer(
-                bootstrap_servers=kafka.split(","),
+                **kafka.options(),
                 bootstrap_timeout_ms=_BOOTSTRAP_MS,
                 isolation_level="read_committed",
                 group_id=None,
@@ -43,7 +44,8 @@ class TopicReader:
             )
         except (KafkaError, OSError) as error:
             raise LoyaltyError(
-                f"Kafka at {kafka} does not answer ({error}); start it with `loyalty stack up` or set LOYALTY_KAFKA"
+                f"Kafka at {kafka} does not answer ({error}; {kafka.why_silent()}); start it with "
+                "`loyalty stack up` or set LOYALTY_KAFKA"
             ) from error
 
     def __enter__(self) -> TopicReader:
@@ -56,7 +58,10 @@ class TopicReader:
         """How many partitions it has. LoyaltyError where there is no such topic."""
         found = self._consumer.partitions_for_topic(topic)
         if not found:
-            raise LoyaltyError(f"topic {topic} does not exist; create what is missing with `loyalty topics create`")
+            raise LoyaltyError(
+                f"topic {topic} does not exist, or this user may not see it; create what is missing with "
+                "`loyalty topics create`, or act as who may"
+            )
         return len(found)
 
     def count(self, topic: str) -> int:

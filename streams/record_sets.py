@@ -2,20 +2,32 @@
 
 aiokafka makes a frozen dataclass of every record (4.5 us each); its compiled records carry the same fields (1 us).
 So its loop over batches is done here again, without the dataclass: aborted batches and markers are passed as there.
+
+A batch whose checksum holds and that cannot be unpacked is its producer's fault (a decompression bomb, a header's name
+that is no UTF-8): it becomes one record that every decoder refuses as too large, at the batch's last offset, and the
+stream goes on. None of its records is read, the same in every replay.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from typing import Any, Final
 
 from aiokafka import TopicPartition
 from aiokafka.consumer.fetcher import Fetcher, FetchResult, PartitionRecords
-from aiokafka.errors import CorruptRecordException
+from aiokafka.errors import CorruptRecordException, KafkaError
 from msgspec import Struct
 
+from schemas.topics import bytes_max
+from sinks.unpacking import Bomb
 from streams.time_order import KafkaRecord
+
+log = logging.getLogger("loyalty.transport")
+
+BATCH_RECORDS_MAX: Final = 1_000_000
+"""More records than this in a batch are a bomb of another kind: a mebibyte of small nothings, a gigabyte of objects."""
 
 SET_RECORDS_MIN: Final = 1_000
 """A record set ends with the batch in which it reaches this many: one is folded in well under a second."""
@@ -31,6 +43,16 @@ class RecordSet(Struct, frozen=True):
     start: int
     position: int
     seek: int
+
+
+class Unreadable(Struct, frozen=True):
+    """What stands for the records of a batch that cannot be unpacked. value: zeros, one more than may be."""
+
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]]
 
 
 class Place(Struct):
@@ -84,12 +106,27 @@ def unpack(parts: PartitionRecords, at_least: int) -> list[KafkaRecord]:
             where = f"{parts._tp.topic}[{parts._tp.partition}]@{batch.base_offset}"
             raise CorruptRecordException(f"{where}: wrong checksum; the log is damaged there")
         if not _passed(parts, batch):
-            records = list(batch)
+            records = _records(parts._tp, batch)
             if records and records[0].offset < parts.next_fetch_offset:
                 records = [record for record in records if record.offset >= parts.next_fetch_offset]
             out = records if not out else out + records
         parts.next_fetch_offset = batch.next_offset
     return out
+
+
+def _records(tp: TopicPartition, batch: Any) -> list[KafkaRecord]:
+    """The batch's records; one alone that stands for all where they cannot be had."""
+    try:
+        if (count := batch.next_offset - batch.base_offset) > BATCH_RECORDS_MAX:
+            raise Bomb(f"says that it holds {count:,} records: at most {BATCH_RECORDS_MAX:,}")
+        return list(batch)
+    except KafkaError:
+        raise  # a codec that this release does not know, a damaged log: nothing to go on from
+    except Exception as error:
+        where = f"{tp.topic}[{tp.partition}]@{batch.base_offset} to {batch.next_offset - 1}"
+        log.error("%s: the batch cannot be unpacked (%s: %s): one dead letter", where, type(error).__name__, error)
+        value = b"\0" * (bytes_max(tp.topic) + 1)
+        return [Unreadable(batch.next_offset - 1, max(batch.max_timestamp, 0), None, value, ())]
 
 
 def _passed(parts: PartitionRecords, batch: Any) -> bool:

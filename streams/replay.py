@@ -17,6 +17,7 @@ from processors.money import Unbookable
 from processors.policy import Policy
 from schemas import codec, topics
 from schemas.errors import BadRecord
+from sinks.access import KafkaAccess
 from streams.reading import TopicReader
 
 TOPICS = (topics.CUSTOMERS, topics.PURCHASES, topics.COMPLAINTS, topics.CONTACTS, topics.RELAY)
@@ -34,7 +35,7 @@ class Histories:
 
 
 def read_histories(
-    kafka: str,
+    kafka: KafkaAccess,
     until_ms: int | None = None,
     told: Callable[[int], None] | None = None,
     decode: codec.Decode = codec.decode,

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import Final
 
+from sinks.access import KafkaAccess
 from streams.settings import LoyaltyError
 
 _ACKNOWLEDGED_S: Final = 60
 
 
-def send_one(kafka: str, topic: str, partition: int, key: bytes, value: bytes | None) -> int:
+def send_one(kafka: KafkaAccess, topic: str, partition: int, key: bytes, value: bytes | None) -> int:
     """Its offset. With kafka-python: no event loop for one record. Raises LoyaltyError."""
     from kafka import KafkaProducer
     from kafka.errors import KafkaError
 
-    producer = KafkaProducer(bootstrap_servers=kafka.split(","), acks="all", client_id="loyalty")
+    producer = KafkaProducer(**kafka.options(), acks="all", client_id="loyalty")
     try:
         sent = producer.send(topic, value=value, key=key, partition=partition)
         return int(sent.get(timeout=_ACKNOWLEDGED_S).offset)

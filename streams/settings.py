@@ -10,10 +10,16 @@ from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
+
+from sinks.access import MECHANISMS, SECURITIES, KafkaAccess
+from streams import logins
 
 ERASE_KEY_FILE = "erase.key"
 """Name of the file in the data folder to which the local stack writes the key for marks of erased ids."""
+
+TOKEN_LENGTH_MIN = 16
+"""A shorter token could be guessed by trying."""
 
 
 class LoyaltyError(Exception):
@@ -34,16 +40,30 @@ class SettingError(UsageError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """The settings of one process. `SPECS` has help and default of each; the tests hold both together."""
+    """The settings of one process. `SPECS` has help and default of each; the tests hold both together.
 
-    kafka: str
+    kafka: addresses with all that `kafka_*` says; redis: a URL with all that `redis_*` says, as redis-py takes it.
+    """
+
+    kafka: KafkaAccess
+    kafka_security: str
+    kafka_sasl_mechanism: str
+    kafka_user: str
+    kafka_password: str = field(repr=False)
+    kafka_ca_file: str
+    kafka_cert_file: str
+    kafka_key_file: str
     redis: str = field(repr=False)
+    redis_user: str
+    redis_password: str = field(repr=False)
+    redis_ca_file: str
     prefix: str
     group: str
     data_dir: Path
     policy: Path
     partitions: int
     metrics: str
+    metrics_token: str = field(repr=False)
     clock: str
     schema_registry_url: str = field(repr=False)
     schema_registry_user: str
@@ -75,8 +95,12 @@ class Settings:
                 wrong.append(str(error))
         if not wrong and values["schema_registry_user"] and urlsplit(values["schema_registry_url"]).username:
             wrong.append("LOYALTY_SCHEMA_REGISTRY_USER is set and LOYALTY_SCHEMA_REGISTRY_URL has a user: give one")
+        if not wrong:
+            wrong = list(logins.wrong(values))
         if wrong:
             raise SettingError("\n".join(wrong))
+        values["kafka"] = logins.kafka(values)
+        values["redis"] = logins.redis_url(values)
         if not values["erase_key"]:
             values["erase_key"] = _key_of_local_stack(values["data_dir"])
         return cls(**values)
@@ -113,6 +137,12 @@ def _key_of_local_stack(data_dir: Path) -> str:
 
 
 def _text(raw: str) -> str:
+    return raw
+
+
+def _token(raw: str) -> str:
+    if raw and (len(raw) < TOKEN_LENGTH_MIN or not raw.isascii() or not raw.isprintable() or " " in raw):
+        raise ValueError(f"must be at least {TOKEN_LENGTH_MIN} printable ASCII characters without a space")
     return raw
 
 
@@ -192,9 +222,12 @@ def _level(raw: str) -> str:
 def _masked_url(value: str) -> str:
     """The URL without the password in it."""
     url: SplitResult = urlsplit(value)
-    if url.password is None:
-        return value
-    return url._replace(netloc=f"{url.username or ''}:***@{url.netloc.rpartition('@')[2]}").geturl()
+    if url.query:
+        shown = [(name, "***" if "password" in name else held) for name, held in parse_qsl(url.query)]
+        url = url._replace(query=urlencode(shown, safe="*/"))
+    if url.password is not None:
+        url = url._replace(netloc=f"{url.username or ''}:***@{url.netloc.rpartition('@')[2]}")
+    return url.geturl()
 
 
 def _masked(value: str) -> str:
@@ -244,13 +277,33 @@ _SHIPPED_POLICY = Path(__file__).resolve().parent.parent / "infra" / "policy.tom
 
 SPECS: tuple[Spec, ...] = (
     Spec(field="kafka", parse=_addresses, default="127.0.0.1:9392", help="Kafka, host:port, several by comma"),
+    Spec(field="kafka_security", parse=_one_of(*SECURITIES), default="PLAINTEXT", help=" | ".join(SECURITIES)),
+    Spec(field="kafka_sasl_mechanism", parse=_one_of(*MECHANISMS), default=MECHANISMS[0], help=" | ".join(MECHANISMS)),
+    Spec(field="kafka_user", parse=_text, default="", help="who we are to Kafka, with SASL_…"),
+    Spec(field="kafka_password", parse=_text, default="", help="that user's password", secret=True, show=_masked),
+    Spec(
+        field="kafka_ca_file",
+        parse=_text,
+        default="",
+        help="PEM: who signs Kafka's certificate; empty: the system's",
+    ),
+    Spec(field="kafka_cert_file", parse=_text, default="", help="PEM: our certificate, where Kafka asks for one"),
+    Spec(field="kafka_key_file", parse=_text, default="", help="PEM: the key of that certificate"),
     Spec(
         field="redis",
         parse=_redis_url,
         default="redis://127.0.0.1:6392/0",
-        help="Redis, redis://host:port/db or host:port",
+        help="Redis, redis://host:port/db or host:port; rediss:// with TLS",
         secret=True,
         show=_masked_url,
+    ),
+    Spec(field="redis_user", parse=_text, default="", help="who we are to Redis; empty: its default user"),
+    Spec(field="redis_password", parse=_text, default="", help="that user's password", secret=True, show=_masked),
+    Spec(
+        field="redis_ca_file",
+        parse=_text,
+        default="",
+        help="PEM: who signs Redis's certificate; empty: the system's",
     ),
     Spec(field="prefix", parse=_name, default="loyalty", help="first part of every Redis key"),
     Spec(field="group", parse=_name, default="loyalty", help="consumer group of the workers"),
@@ -258,6 +311,14 @@ SPECS: tuple[Spec, ...] = (
     Spec(field="policy", parse=_path, default=str(_SHIPPED_POLICY), help="the policy file: tiers, costs, rules"),
     Spec(field="partitions", parse=_between(1, 10_000), default="12", help="partitions of every input topic"),
     Spec(field="metrics", parse=_listening, default="127.0.0.1:9464", help="where /metrics is served; port 0: any"),
+    Spec(
+        field="metrics_token",
+        parse=_token,
+        default="",
+        help="what a request must bring as Authorization: Bearer; needed beyond loopback",
+        secret=True,
+        show=_masked,
+    ),
     Spec(field="clock", parse=_one_of("wall", "data"), default="wall", help="who makes the ticks: wall | data"),
     Spec(
         field="schema_registry_url",

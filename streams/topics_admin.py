@@ -12,6 +12,7 @@ from kafka.admin import ConfigResource, ConfigResourceType, NewTopic
 from kafka.errors import KafkaError, TopicAlreadyExistsError, UnknownTopicOrPartitionError
 
 from schemas.topics import TOPICS, Topic
+from sinks.access import KafkaAccess
 from streams.settings import LoyaltyError, split_address
 
 TIMEOUT_MS = 30_000
@@ -39,17 +40,16 @@ class Cluster:
 
 
 @contextlib.contextmanager
-def admin_client(kafka: str) -> Iterator[KafkaAdminClient]:
+def admin_client(kafka: KafkaAccess) -> Iterator[KafkaAdminClient]:
     """A client for administration. Raises LoyaltyError where Kafka does not answer."""
     logging.getLogger("kafka").setLevel(logging.ERROR)
     try:
         _refused(kafka)
-        admin = KafkaAdminClient(
-            bootstrap_servers=kafka.split(","), bootstrap_timeout_ms=10_000, request_timeout_ms=TIMEOUT_MS
-        )
+        admin = KafkaAdminClient(**kafka.options(), bootstrap_timeout_ms=10_000, request_timeout_ms=TIMEOUT_MS)
     except (KafkaError, OSError) as error:
         raise LoyaltyError(
-            f"Kafka at {kafka} does not answer ({error}); start it with `loyalty stack up` or set LOYALTY_KAFKA"
+            f"Kafka at {kafka} does not answer ({error}; {kafka.why_silent()}); start it with `loyalty stack up` or "
+            "set LOYALTY_KAFKA"
         ) from error
     try:
         yield admin
@@ -57,10 +57,10 @@ def admin_client(kafka: str) -> Iterator[KafkaAdminClient]:
         admin.close()
 
 
-def _refused(kafka: str) -> None:
+def _refused(kafka: KafkaAccess) -> None:
     """Raises OSError at once where no server listens at all; the client would try again for its whole timeout."""
     refusals: list[OSError] = []
-    addresses = kafka.split(",")
+    addresses = kafka.servers.split(",")
     for address in addresses:
         try:
             socket.create_connection(split_address(address), timeout=5).close()
@@ -70,7 +70,7 @@ def _refused(kafka: str) -> None:
     raise refusals[-1]
 
 
-def cluster(kafka: str) -> Cluster:
+def cluster(kafka: KafkaAccess) -> Cluster:
     """Raises LoyaltyError where Kafka does not answer."""
     with admin_client(kafka) as admin:
         brokers = admin.describe_cluster()["brokers"]
@@ -83,7 +83,7 @@ def partitions_of(topic: Topic, partitions: int) -> int:
     return topic.partitions or partitions
 
 
-def create_topics(kafka: str, partitions: int) -> list[str]:
+def create_topics(kafka: KafkaAccess, partitions: int) -> list[str]:
     """Make the topics that are missing and return their names. Idempotent.
 
     Raises LoyaltyError if one is there with another number of partitions: customers would move between partitions.
@@ -125,7 +125,7 @@ def _wake_coordinator(admin: KafkaAdminClient) -> None:
             time.sleep(0.1)
 
 
-def delete_topics(kafka: str) -> None:
+def delete_topics(kafka: KafkaAccess) -> None:
     """Remove every topic of the table with all records (tests)."""
     with admin_client(kafka) as admin:
         there = [name for name in admin.list_topics() if name in TOPICS]
@@ -144,7 +144,7 @@ def _wait_gone(admin: KafkaAdminClient, names: set[str]) -> None:
         time.sleep(0.02)
 
 
-def check_topics(kafka: str, partitions: int) -> list[Found]:
+def check_topics(kafka: KafkaAccess, partitions: int) -> list[Found]:
     """Each topic of the table with what is wrong about it. Raises LoyaltyError where Kafka does not answer."""
     with admin_client(kafka) as admin:
         found = _found(admin, partitions)
@@ -160,7 +160,7 @@ def _found(admin: KafkaAdminClient, partitions: int) -> list[Found]:
         have, want = counts.get(topic.name, 0), partitions_of(topic, partitions)
         wrong: tuple[str, ...] = ()
         if not have:
-            wrong = ("is missing; run `loyalty topics create`",)
+            wrong = ("is missing, or this user may not see it; run `loyalty topics create`",)
         elif have != want:
             wrong = (f"has {have} partitions, LOYALTY_PARTITIONS asks for {want}",)
         rows.append(Found(topic.name, have, wrong))

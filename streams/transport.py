@@ -35,6 +35,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
 from schemas.topics import INPUTS
+from sinks.access import KafkaAccess
 from streams.assignor import CoPartitioned
 from streams.offsets import STABLE_ENDS, STARTS, PositionLost, lost_text, offsets
 from streams.record_sets import Place, RecordSet, drained, forget, news
@@ -74,6 +75,12 @@ class Owner(Protocol):
     def mirror(self) -> Mapping[tuple[str, int], int]: ...
 
 
+class _Reaches(Protocol):
+    """An app that knows how Kafka is reached; Faust's own settings say only where it is."""
+
+    kafka: KafkaAccess
+
+
 class RecordSetThread(driver.AIOKafkaConsumerThread):
     """The consumer's thread. Public coroutines are called from the main loop, underscored ones run in the thread."""
 
@@ -90,7 +97,7 @@ class RecordSetThread(driver.AIOKafkaConsumerThread):
             client_id=conf.broker_client_id,
             group_id=conf.id,
             group_instance_id=conf.consumer_group_instance_id,
-            bootstrap_servers=driver.server_list(transport.url, transport.default_port),
+            **cast(_Reaches, self.app).kafka.options(),
             partition_assignment_strategy=[CoPartitioned()],  # an instance: it remembers what it had
             enable_auto_commit=False,
             auto_offset_reset="none",
@@ -106,7 +113,6 @@ class RecordSetThread(driver.AIOKafkaConsumerThread):
             heartbeat_interval_ms=int(conf.broker_heartbeat_interval * 1_000),
             metadata_max_age_ms=conf.consumer_metadata_max_age_ms,
             connections_max_idle_ms=conf.consumer_connections_max_idle_ms,
-            **driver.credentials_to_aiokafka_auth(conf.broker_credentials, conf.ssl_context),
         )
 
     async def in_thread(self, work: Coroutine[Any, Any, T]) -> T:

@@ -22,8 +22,9 @@ from prometheus_client import CollectorRegistry
 
 from processors.policy import Policy
 from schemas.topics import TOPICS
+from sinks.access import KafkaAccess
 from sinks.store import StoreUnavailable
-from streams import logs
+from streams import logs, refusals
 from streams.app import LoyaltyApp, build_app
 from streams.health import HealthServer
 from streams.leader import LiveClock, last_ticks
@@ -84,7 +85,7 @@ class Worker:
         self._app = build_app(settings, lambda partition: parts.runner(partition, self._app), parts.schema_ids)
         self._stop = asyncio.Event()
         self._still_since = time.monotonic()
-        self.health = HealthServer(parts.registry, self._not_live, self._not_ready)
+        self.health = HealthServer(parts.registry, self._not_live, self._not_ready, settings.metrics_token)
         self.hung = False
 
     @property
@@ -255,7 +256,7 @@ class Worker:
         await self.health.stop()
 
 
-def _check_inputs(kafka: str, partitions: int) -> None:
+def _check_inputs(kafka: KafkaAccess, partitions: int) -> None:
     """Raises NotThere where a topic is missing or has another number of partitions."""
     found = check_topics(kafka, partitions)
     wrong = [
@@ -287,7 +288,9 @@ def run(settings: Settings, parts: Callable[[], Parts], *, until_caught_up: bool
         raise LoyaltyError(str(stopped)) from stopped
     except LoyaltyError:
         raise
-    except Exception:
+    except Exception as error:
+        if (told := refusals.told(error)) is not None and "refuses" in told:
+            raise LoyaltyError(told) from error
         log.exception("the worker crashed")
         return 1
     finally:

@@ -20,6 +20,7 @@ from hypothesis import settings as profile
 
 from infra.localstack import Stack
 from infra.localstack.process import port_taken
+from sinks.access import KafkaAccess
 from streams.settings import Settings
 from streams.topics_admin import create_topics, delete_topics
 
@@ -61,8 +62,8 @@ def environ_of(stack: Stack, prefix: str) -> dict[str, str]:
 
 
 LONGEST = (
-    "test_first_light", "test_million", "test_kill_worker", "test_care_year", "test_kill_servers", "test_care_killed",
-    "test_examples", "test_lost_redis", "test_undisturbed", "test_stack",
+    "test_first_light", "test_million", "test_kill_worker", "test_care_year", "test_secure", "test_kill_servers",
+    "test_care_killed", "test_examples", "test_lost_redis", "test_undisturbed", "test_stack",
 )  # fmt: skip
 """The files that take longest, in that order: two processes that share files then end at about the same time."""
 
@@ -98,7 +99,7 @@ def stack(make_stack: Callable[[], Stack]) -> Stack:
     """The Kafka and Redis that tests share, with all topics."""
     stack = make_stack()
     stack.up()
-    create_topics(stack.kafka_addr, PARTITIONS)
+    create_topics(KafkaAccess(stack.kafka_addr), PARTITIONS)
     return stack
 
 
@@ -119,8 +120,8 @@ def fresh_topics(stack: Stack) -> Callable[[], None]:
     """Call it to have every topic empty, as just made."""
 
     def fresh() -> None:
-        delete_topics(stack.kafka_addr)
-        create_topics(stack.kafka_addr, PARTITIONS)
+        delete_topics(KafkaAccess(stack.kafka_addr))
+        create_topics(KafkaAccess(stack.kafka_addr), PARTITIONS)
 
     return fresh
 

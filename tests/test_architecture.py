@@ -160,6 +160,16 @@ def environment(name: str, tree: ast.AST) -> Iterator[str]:
                 yield f"{name}:{node.lineno} reads the environment; settings are an argument"
 
 
+def client_options(name: str, tree: ast.AST) -> Iterator[str]:
+    if name != "sinks/access.py" and not name.startswith("infra/"):
+        for node in ast.walk(tree):
+            if isinstance(node, ast.keyword) and node.arg == "bootstrap_servers":
+                yield f"{name}:{node.value.lineno} names Kafka's servers without a login; take KafkaAccess.options()"
+        for line, text in literals(tree):
+            if text in ("bootstrap_servers", "sasl_plain_password", "security_protocol"):
+                yield f"{name}:{line} spells {text!r}; take KafkaAccess.options()"
+
+
 def long_functions(name: str, tree: ast.AST) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
@@ -188,6 +198,8 @@ RULES: tuple[tuple[Rule, str, str], ...] = (
     (wall_clock, "processors/x.py", "import time\nnow = time.time()"),
     (wall_clock, "streams/partition.py", "from datetime import datetime\nnow = datetime.now()"),
     (environment, "sinks/x.py", "import os\nhome = os.environ['HOME']"),
+    (client_options, "streams/x.py", "KafkaConsumer(bootstrap_servers=kafka)"),
+    (client_options, "sinks/x.py", "made = {'bootstrap_servers': kafka}"),
     (long_functions, "sinks/x.py", "def f():\n" + "    pass\n" * 80),
     (no_docstring, "sinks/x.py", "x = 1"),
 )

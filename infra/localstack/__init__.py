@@ -4,6 +4,7 @@ Stands apart: it imports nothing of the project, and `streams/cli` alone (and th
 """
 
 from infra.localstack.process import StackError
+from infra.localstack.secure import Secure, is_secure
 from infra.localstack.stack import Stack
 
-__all__ = ["Stack", "StackError"]
+__all__ = ["Secure", "Stack", "StackError", "is_secure"]

@@ -16,8 +16,10 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from infra.localstack.process import Daemon, StackError, port_taken
+from infra.localstack.secure import Secure, write_private
 
 VERSION = "4.4.0"
 KAFKA = f"org.apache.kafka:kafka_2.13:{VERSION}"
@@ -38,10 +40,10 @@ _PROPERTIES = """\
 process.roles=broker,controller
 node.id={node}
 controller.quorum.voters={node}@{host}:{controller_port}
-listeners=PLAINTEXT://{host}:{port},CONTROLLER://{host}:{controller_port}
-advertised.listeners=PLAINTEXT://{host}:{port}
+listeners={security}://{host}:{port},CONTROLLER://{host}:{controller_port}
+advertised.listeners={security}://{host}:{port}
 controller.listener.names=CONTROLLER
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+listener.security.protocol.map={security}:{security},CONTROLLER:{controller_security}
 log.dirs={logs}
 num.partitions=12
 auto.create.topics.enable=false
@@ -72,17 +74,21 @@ _LOG4J = """\
 
 
 class Kafka:
-    """One broker at a loopback address, log under `folder`."""
+    """One broker at a loopback address, log under `folder`. secure: its users and certificates; None: open."""
 
-    def __init__(self, host: str, port: int, folder: Path, run_dir: Path, tell: Callable[[str], None]) -> None:
-        self.host, self.port, self.folder = host, port, folder
+    def __init__(
+        self, host: str, port: int, folder: Path, run_dir: Path, tell: Callable[[str], None],
+        secure: Secure | None = None,
+    ) -> None:  # fmt: skip
+        self.host, self.port, self.folder, self.secure = host, port, folder, secure
         self._run_dir = run_dir
         self._tell = tell
         self.daemon = Daemon("kafka", run_dir, self.answers, tell)
 
     def answers(self) -> bool:
         """Whether the broker serves metadata and counts itself in."""
-        return answers(f"{self.host}:{self.port}")
+        options = self.secure.kafka_options() if self.secure is not None and self.secure.ca.exists() else {}
+        return answers(f"{self.host}:{self.port}", **options)
 
     def start(self) -> bool:
         """Start it unless it runs; False if it ran. Raises StackError."""
@@ -103,14 +109,18 @@ class Kafka:
     def _write_configuration(self) -> Path:
         (self._run_dir / "log4j2.xml").write_text(_LOG4J)
         properties = self._run_dir / "server.properties"
-        properties.write_text(
+        write_private(
+            properties,
             _PROPERTIES.format(
+                security="SASL_SSL" if self.secure else "PLAINTEXT",
+                controller_security="SSL" if self.secure else "PLAINTEXT",
                 node=_NODE_ID,
                 host=f"[{self.host}]" if ":" in self.host else self.host,
                 port=self.port,
                 controller_port=self._controller_port(),
                 logs=self.folder.resolve(),
             )
+            + (self.secure.kafka_properties() if self.secure else ""),
         )
         return properties
 
@@ -145,10 +155,17 @@ class Kafka:
             self._tell(f"kafka: {self.folder} was only half formatted and held no records; formatted anew")
             for path in leftovers:
                 shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
-        argv = self._java(jars, "kafka.tools.StorageTool", "format", "-t", _cluster_id(), "-c", str(properties))
-        done = subprocess.run(
-            argv, capture_output=True, text=True, check=False, timeout=FORMAT_SECONDS, env=_environment()
-        )
+        scram = self.secure.scram() if self.secure else []
+        argv = self._java(jars, "kafka.tools.StorageTool", "format", "-t", _cluster_id(), "-c", str(properties), *scram)
+        words = self._run_dir / "format.words"  # the JVM reads them there: anybody on this machine sees an argv
+        write_private(words, "".join(f"{_quoted(word)}\n" for word in argv[1:]))
+        try:
+            done = subprocess.run(
+                [argv[0], f"@{words}"],
+                capture_output=True, text=True, check=False, timeout=FORMAT_SECONDS, env=_environment(),
+            )  # fmt: skip
+        finally:
+            words.unlink()
         if done.returncode:
             raise StackError(f"{self.folder} cannot be formatted for Kafka:\n{(done.stdout + done.stderr)[-2000:]}")
 
@@ -172,8 +189,14 @@ class Kafka:
         ]
 
 
-def answers(address: str, seconds: float = 3.0) -> bool:
-    """Whether a Kafka broker serves metadata there and counts itself in."""
+def _quoted(word: str) -> str:
+    """A word of a file of words for the JVM."""
+    escaped = word.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def answers(address: str, seconds: float = 3.0, **options: Any) -> bool:
+    """Whether a Kafka broker serves metadata there and counts itself in. options: of kafka-python, for a login."""
     host, _, port = address.rpartition(":")
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=1).close()  # the client is slow to give up
@@ -186,7 +209,7 @@ def answers(address: str, seconds: float = 3.0) -> bool:
     timeout_ms = int(seconds * 1000)
     try:
         admin = KafkaAdminClient(
-            bootstrap_servers=[address], request_timeout_ms=timeout_ms, bootstrap_timeout_ms=timeout_ms
+            bootstrap_servers=[address], request_timeout_ms=timeout_ms, bootstrap_timeout_ms=timeout_ms, **options
         )
     except (KafkaError, OSError):
         return False

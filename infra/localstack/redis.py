@@ -10,6 +10,7 @@ from typing import Any
 import redis
 
 from infra.localstack.process import Daemon, StackError, port_taken
+from infra.localstack.secure import Secure, write_private
 
 OLDEST = (6, 2)
 START_SECONDS = 60.0  # an append-only file of a million customers loads in about ten
@@ -20,7 +21,7 @@ STOP_SECONDS = 15.0
 # customer's view, whose JSON fields exceed the default 64, in one compact piece of memory.
 _CONFIG = """\
 bind {host}
-port {port}
+{ports}
 dir "{folder}"
 daemonize no
 protected-mode yes
@@ -41,14 +42,32 @@ loglevel notice
 class Redis:
     """One Redis server at a loopback address, data under `folder`."""
 
-    def __init__(self, host: str, port: int, folder: Path, run_dir: Path, tell: Callable[[str], None]) -> None:
-        self.host, self.port, self.folder = host, port, folder
+    def __init__(
+        self, host: str, port: int, folder: Path, run_dir: Path, tell: Callable[[str], None],
+        secure: Secure | None = None,
+    ) -> None:  # fmt: skip
+        self.host, self.port, self.folder, self.secure = host, port, folder, secure
         self._run_dir = run_dir
         self.daemon = Daemon("redis", run_dir, self.answers, tell)
 
     def answers(self) -> bool:
         """Whether it says PONG (not while it still loads its file)."""
-        return answers(f"redis://{self.host}:{self.port}/0")
+        return answers(self.url)
+
+    @property
+    def url(self) -> str:
+        """Where it is, for redis-py; as admin where there are users."""
+        if self.secure is None or not self.secure.ca.exists():
+            return f"redis://{self.host}:{self.port}/0"
+        return self.secure.redis_url(self.host, self.port, self.tls)
+
+    @property
+    def tls(self) -> bool:
+        """Whether it speaks TLS: where it is secure and the redis-server that runs, or would, was built so."""
+        config = self._run_dir / "redis.conf"
+        if self.daemon.pid() is not None and config.exists():
+            return "tls-port" in config.read_text()
+        return self.secure is not None and has_tls(server_binary(prefer_tls=True)[0])
 
     def start(self) -> bool:
         """Start it unless it runs; False if it ran. Raises StackError."""
@@ -59,11 +78,19 @@ class Redis:
                 f"port {self.port} of {self.host} is taken by another program, so Redis cannot listen there; "
                 "end that program or set LOYALTY_REDIS to a free port"
             )
-        binary, version = server_binary()
+        binary, version = server_binary(prefer_tls=self.secure is not None)
         self.folder.mkdir(parents=True, exist_ok=True)
         config = self._run_dir / "redis.conf"
         kind = "listpack" if version >= (7, 0) else "ziplist"
-        config.write_text(_CONFIG.format(host=self.host, port=self.port, folder=self.folder.resolve(), list=kind))
+        ports, users = f"port {self.port}", ""
+        if self.secure is not None:
+            acl = self._run_dir / "users.acl"
+            write_private(acl, self.secure.redis_users())
+            users = f'aclfile "{acl.resolve()}"\n'
+            if has_tls(binary):
+                ports = self.secure.redis_tls(self.port)
+        text = _CONFIG.format(host=self.host, ports=ports, folder=self.folder.resolve(), list=kind)
+        write_private(config, text + users)
         self.daemon.start([binary, str(config)], START_SECONDS)
         return True
 
@@ -110,9 +137,19 @@ def _client(url: str) -> redis.Redis:
 _NONE = redis.backoff.NoBackoff()
 
 
-def server_binary() -> tuple[str, tuple[int, int]]:
-    """The redis-server to run and its version: that on PATH if it is 6.2 or newer, else the packaged one."""
+def has_tls(binary: str) -> bool:
+    """Whether that redis-server was built with TLS: another one knows no `tls-port`, and neither starts here."""
+    words = [binary, "--tls-port", "0", "--port", "none"]
+    told = subprocess.run(words, capture_output=True, text=True, check=False, timeout=20)
+    return "tls-port" not in told.stdout + told.stderr
+
+
+def server_binary(prefer_tls: bool = False) -> tuple[str, tuple[int, int]]:
+    """The redis-server to run and its version: that on PATH if it is 6.2 or newer, else the packaged one; with
+    `prefer_tls` one that has it before one that has not."""
     candidates = [shutil.which("redis-server"), _packaged()]
+    if prefer_tls:
+        candidates.sort(key=lambda binary: binary is None or not has_tls(binary))
     for binary in candidates:
         version = _version(binary) if binary else None
         if binary and version and version >= OLDEST:

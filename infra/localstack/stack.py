@@ -1,7 +1,7 @@
 """Both servers as one thing: up, down, status; each alone for crash tests.
 
 Folders under the data folder: `kafka` and `redis` hold data, `run` what belongs to the running processes (pid files,
-logs, configuration), `erase.key` the key for the marks of erased ids.
+logs, configuration), `erase.key` the key for the marks of erased ids, `secure` what makes a stack a secure one.
 """
 
 import fcntl
@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from infra.localstack import kafka, redis
 from infra.localstack.process import StackError
+from infra.localstack.secure import Secure, is_secure
 
 ERASE_KEY_FILE = "erase.key"
 
@@ -28,25 +29,49 @@ def _silent(text: str) -> None:
 class Stack:
     """The local Kafka and Redis. `tell` hears what was found broken and mended.
 
-    Raises StackError if an address is not of this machine alone: the servers have no password.
+    secure: the users of a stack that has any (`infra/localstack/secure.py`); None: an open one. A folder is for good
+    what it was begun as. Raises StackError if an address is not of this machine alone.
     """
 
     def __init__(
-        self, kafka_addr: str, redis_url: str, data_dir: Path, tell: Callable[[str], None] | None = None
-    ) -> None:
+        self, kafka_addr: str, redis_url: str, data_dir: Path, tell: Callable[[str], None] | None = None,
+        secure: Secure | None = None,
+    ) -> None:  # fmt: skip
         self.kafka_addr, self.redis_url = kafka_addr, redis_url
         self.data_dir = Path(data_dir).resolve()
         self.run_dir = self.data_dir / "run"
         self.tell = tell or _silent
-        self.kafka = kafka.Kafka(*_kafka_address(kafka_addr), self.data_dir / "kafka", self.run_dir, self.tell)
-        self.redis = redis.Redis(*_redis_address(redis_url), self.data_dir / "redis", self.run_dir, self.tell)
+        self.kafka = kafka.Kafka(*_kafka_address(kafka_addr), self.data_dir / "kafka", self.run_dir, self.tell, secure)
+        host, port = _redis_address(redis_url, secure is not None)
+        self.redis = redis.Redis(host, port, self.data_dir / "redis", self.run_dir, self.tell, secure)
+        self.secure = secure
 
     def up(self) -> None:
         """Start what does not run; on return both answer. Idempotent, also when called twice at once."""
         with self._alone():
             _make_erase_key(self.data_dir / ERASE_KEY_FILE)
+            self._make_secure()
             self.redis.start()
             self.kafka.start()
+            if self.secure is not None:
+                self.secure.allow(self.kafka_addr)
+
+    def _make_secure(self) -> None:
+        """Certificates, users and what to source. Raises StackError where the folder was begun as the other kind."""
+        if self.secure is None:
+            if is_secure(self.data_dir):
+                raise StackError(f"{self.data_dir} is a secure stack's: `loyalty stack up --secure`, or another folder")
+            return
+        if not is_secure(self.data_dir) and (self.kafka.folder / "meta.properties").exists():
+            raise StackError(f"{self.data_dir} is an open stack's, without users: give another LOYALTY_DATA_DIR")
+        for folder in (self.kafka.folder, self.redis.folder, self.run_dir):  # the logs hold what users may not read
+            folder.mkdir(parents=True, exist_ok=True)
+            folder.chmod(0o700)
+        self.secure.make({self.kafka.host, self.redis.host})
+        tls = self.redis.tls
+        host = f"[{self.redis.host}]" if ":" in self.redis.host else self.redis.host
+        url = f"redis{'s' if tls else ''}://{host}:{self.redis.port}/0"
+        self.secure.write_environments(self.kafka_addr, url, tls)
 
     def down(self) -> None:
         """Stop both, gracefully; on return neither process is there. The data stays."""
@@ -88,7 +113,7 @@ class Stack:
         states = ("taken", "stopped") if pid is None else ("running", "silent")
         state = states[0 if answers else 1]
         if state == "running" and version is None:
-            version = redis.facts(self.redis_url)["version"]
+            version = redis.facts(self.redis.url)["version"]
         return {
             "server": name,
             "state": state,
@@ -127,13 +152,16 @@ def _kafka_address(address: str) -> tuple[str, int]:
     return _loopback("LOYALTY_KAFKA", address, host), int(port)
 
 
-def _redis_address(url: str) -> tuple[str, int]:
+def _redis_address(url: str, secure: bool) -> tuple[str, int]:
     parts = urlsplit(url if "://" in url else f"redis://{url}")
+    if secure and parts.scheme in ("redis", "rediss") and parts.hostname and parts.port:
+        return _loopback("LOYALTY_REDIS", f"{parts.hostname}:{parts.port}", parts.hostname), parts.port
     if parts.scheme != "redis" or not parts.hostname or not parts.port or parts.password:
         raise StackError(
-            "LOYALTY_REDIS is no plain redis://host:port/db: the local stack's Redis has neither TLS nor a password"
+            "LOYALTY_REDIS is no plain redis://host:port/db: the local stack's Redis has neither TLS nor a password, "
+            "unless it is a secure one (`loyalty stack up --secure`)"
         )
-    return _loopback("LOYALTY_REDIS", parts.netloc, parts.hostname), parts.port
+    return _loopback("LOYALTY_REDIS", f"{parts.hostname}:{parts.port}", parts.hostname), parts.port
 
 
 def _loopback(setting: str, shown: str, host: str) -> str:

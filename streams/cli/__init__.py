@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from streams import __version__
+from streams import __version__, refusals
 from streams.cli import output
 from streams.cli.command import FAILED, USAGE, Command
 from streams.settings import LoyaltyError, Settings, UsageError
@@ -85,7 +85,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         output.close_broken_pipe()
         return FAILED
     except Exception as error:
-        told = _unreachable(error)
+        told = refusals.told(error)
         if told is None:
             raise
         output.fail(told)
@@ -163,21 +163,3 @@ def _add_json(made: ArgumentParser) -> None:
 def _configure(leaf: ArgumentParser, command: Command) -> None:
     leaf.epilog = command.details or None
     command.configure(leaf)
-
-
-def _unreachable(error: Exception) -> str | None:
-    """A line for a server that does not answer; None for what is our own fault and deserves its traceback.
-
-    Known by the module of the error's class: redis is imported by `sinks/` alone, and help loads no client.
-    """
-    for kind in type(error).__mro__:
-        if kind.__module__.startswith("redis.") and kind.__name__ in ("ConnectionError", "TimeoutError"):
-            return f"Redis does not answer: {error}; start it with `loyalty stack up` or set LOYALTY_REDIS"
-        if kind.__module__.startswith(("kafka.", "aiokafka.")) and kind.__name__ in _KAFKA_GONE:
-            return f"Kafka does not answer: {error}; start it with `loyalty stack up` or set LOYALTY_KAFKA"
-    return None
-
-
-_KAFKA_GONE = frozenset(
-    {"NoBrokersAvailable", "KafkaConnectionError", "KafkaTimeoutError", "NodeNotReadyError", "BootstrapError"}
-)

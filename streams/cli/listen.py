@@ -157,7 +157,7 @@ def run_list(args: Namespace, settings: Settings) -> int:
     out = Output.of(args)
     with TopicReader(settings.kafka) as reader:
         reader.partitions(topics.DEAD_LETTERS)  # says so where there is none
-    found = list_dead_letters(_connection(settings), settings.group, _wanted_letters(args))
+    found = list_dead_letters(settings.kafka.options(), settings.group, _wanted_letters(args))
     if args.json:
         out.records(_letter_json(letter) for letter in found)
         return OK
@@ -203,7 +203,7 @@ def run_retry(args: Namespace, settings: Settings) -> int:
         partitions = {topic: reader.partitions(topic) for topic in topics.INPUTS}
     sent = 0
     try:
-        for letter in retry(_connection(settings), settings.group, partitions, _wanted_letters(args)):
+        for letter in retry(settings.kafka.options(), settings.group, partitions, _wanted_letters(args)):
             sent += 1
             if args.json:
                 out.records([_letter_json(letter)])
@@ -211,10 +211,6 @@ def run_retry(args: Namespace, settings: Settings) -> int:
         raise LoyaltyError(str(error)) from error
     out.say(f"{sent:,} dead letters sent again" + ("; they come back here if the cause is still there" if sent else ""))
     return OK
-
-
-def _connection(settings: Settings) -> dict[str, Any]:
-    return {"bootstrap_servers": settings.kafka.split(",")}
 
 
 COMMANDS = [

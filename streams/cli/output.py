@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TextIO
 
+from streams import visible
+
 
 class Progress(Protocol):
     """Tells how far a long job is."""
@@ -57,11 +59,11 @@ class Output:
 
     def say(self, text: str = "") -> None:
         """A line for a person; on stderr when stdout belongs to a program."""
-        print(text, file=self._err if self.as_json else self._out, flush=True)
+        print(visible.lines(text), file=self._err if self.as_json else self._out, flush=True)
 
     def note(self, text: str) -> None:
         """A line beside the result (what is being done, a warning): always on stderr."""
-        print(text, file=self._err, flush=True)
+        print(visible.lines(text), file=self._err, flush=True)
 
     def record(self, record: Mapping[str, Any]) -> None:
         """One result: a JSON object, or names and values below each other."""
@@ -173,7 +175,7 @@ def screen(parts: Sequence[Part], width: int) -> Any:
     from rich.text import Text
 
     def one_line(text: str, style: str) -> Text:
-        return Text(text, style=style, no_wrap=True, overflow="ellipsis")
+        return Text(visible.one_line(text), style=style, no_wrap=True, overflow="ellipsis")
 
     drawn: list[Any] = []
     for part in parts:
@@ -184,7 +186,7 @@ def screen(parts: Sequence[Part], width: int) -> Any:
             table.add_column("\n".join(part.columns[-1]), no_wrap=True, overflow="ellipsis", ratio=1)
             for row in part.rows:
                 styled = zip(row.cells, row.styles, strict=True)
-                table.add_row(*(Text("\n".join(cell), style=style) for cell, style in styled))
+                table.add_row(*(Text("\n".join(map(visible.one_line, cell)), style=style) for cell, style in styled))
             drawn += [one_line(part.title, "bold"), table]
         if part.note:
             drawn.append(one_line(part.note, "dim"))
@@ -193,7 +195,7 @@ def screen(parts: Sequence[Part], width: int) -> Any:
 
 def fail(text: str) -> None:
     """An error, on stderr."""
-    print(f"loyalty: {text}", file=sys.stderr, flush=True)
+    print(visible.lines(f"loyalty: {text}"), file=sys.stderr, flush=True)
 
 
 def close_broken_pipe() -> None:
@@ -211,8 +213,8 @@ def _cell(value: Any) -> str:
     if isinstance(value, int):
         return f"{value:,}" if abs(value) >= 10_000 else str(value)
     if isinstance(value, (dict, list, tuple)):
-        return json.dumps(value, ensure_ascii=False, default=_plain)
-    return str(_plain(value)) if isinstance(value, bytes) else str(value)
+        return visible.one_line(json.dumps(value, ensure_ascii=False, default=_plain))
+    return visible.one_line(str(_plain(value)) if isinstance(value, bytes) else str(value))
 
 
 def _plain(value: Any) -> Any:

@@ -1,20 +1,29 @@
 """stack up, down, status; topics create; doctor."""
 
 import os
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from infra.localstack import Stack, StackError
+from infra.localstack import Secure, Stack, StackError, is_secure
 from streams.cli.command import FAILED, OK, Command, no_arguments
 from streams.cli.output import Output
 from streams.settings import LoyaltyError, Settings, unknown_variables
 
 
-def local_stack(settings: Settings, out: Output) -> Stack:
-    """The local stack at the addresses of the settings. Raises LoyaltyError if they are not of this machine."""
+def local_stack(settings: Settings, out: Output, begin_secure: bool = False) -> Stack:
+    """The local stack at the addresses of the settings, secure if its folder is. Raises LoyaltyError if they are not of
+    this machine."""
+    secure = None
+    if begin_secure or is_secure(settings.data_dir):
+        from streams.roles import roles
+
+        shared = {"DATA_DIR": str(settings.data_dir.resolve()), "PREFIX": settings.prefix, "GROUP": settings.group}
+        variables = {f"LOYALTY_{name}": value for name, value in shared.items()}
+        variables["LOYALTY_PARTITIONS"] = str(settings.partitions)
+        secure = Secure.under(settings.data_dir, roles(settings), variables)
     try:
-        return Stack(settings.kafka, settings.redis, settings.data_dir, tell=out.note)
+        return Stack(settings.kafka.servers, settings.redis, settings.data_dir, tell=out.note, secure=secure)
     except StackError as error:
         raise LoyaltyError(str(error)) from error
 
@@ -22,9 +31,30 @@ def local_stack(settings: Settings, out: Output) -> Stack:
 def stack_up(args: Namespace, settings: Settings) -> int:
     """Both answer when this returns OK."""
     out = Output.of(args)
-    stack = local_stack(settings, out)
+    stack = local_stack(settings, out, args.secure)
     _or_error(stack.up)
+    if stack.secure is not None:
+        for line in _how_secure(stack):
+            out.note(line)
     return _show(stack, out)
+
+
+def _how_secure(stack: Stack) -> Iterator[str]:
+    assert stack.secure is not None
+    yield "kafka: TLS, SCRAM-SHA-512, and only what a role names"
+    if stack.redis.tls:
+        yield "redis: TLS, and a user for each role"
+    else:
+        yield (
+            "redis: a user for each role, but NO TLS: this redis-server was built without it, and what goes over "
+            "loopback is not encrypted; put one with TLS on PATH and begin again"
+        )
+    named = ", ".join(f"{user}.env" for user in ("admin", *(role.name for role in stack.secure.roles)))
+    yield f"to act as a role: source {stack.secure.folder}/<role>.env  ({named})"
+
+
+def _up_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("--secure", action="store_true", help="with TLS, a user for each role, and least rights")
 
 
 def stack_down(args: Namespace, settings: Settings) -> int:
@@ -84,7 +114,7 @@ def doctor(args: Namespace, settings: Settings) -> int:
     if not out.as_json:
         out.say("Settings")
     out.table(_settings_rows(settings), columns=("setting", "value", "help"))
-    rows = [*_unknown_rows(), *_kafka_rows(settings), *_redis_rows(settings)]
+    rows = [*_unknown_rows(), *_security_rows(settings), *_kafka_rows(settings), *_redis_rows(settings)]
     rows += [*_registry_rows(settings), *_policy_rows(settings)]
     if not out.as_json:
         out.say("\nWhat they reach")
@@ -116,6 +146,16 @@ def _unknown_rows() -> Iterator[dict[str, Any]]:
     """No error: an orchestrator sets LOYALTY_… variables of its own."""
     for line in unknown_variables(os.environ):
         yield _row("environment", line)
+
+
+def _security_rows(settings: Settings) -> Iterator[dict[str, Any]]:
+    """How what is sent is protected, and as whom."""
+    from streams.logins import in_the_clear, redis_security
+
+    kafka = settings.kafka
+    login = f" as {kafka.user}, {kafka.mechanism}" if kafka.logs_in else ""
+    yield _row("kafka security", f"{kafka.security}{login}", in_the_clear(kafka.servers, kafka.encrypted))
+    yield _row("redis security", *redis_security(settings.redis))
 
 
 def _kafka_rows(settings: Settings) -> Iterator[dict[str, Any]]:
@@ -188,10 +228,12 @@ COMMANDS = [
     Command(
         "stack up",
         "start real Kafka and Redis on this machine and wait until both answer",
-        no_arguments,
+        _up_arguments,
         stack_up,
         "At LOYALTY_KAFKA and LOYALTY_REDIS, which must be loopback addresses; data under LOYALTY_DATA_DIR. Stacks\n"
-        "with other ports and folders live side by side. The first start loads Kafka (100 MB) into the user's cache.",
+        "with other ports and folders live side by side. The first start loads Kafka (100 MB) into the user's cache.\n"
+        "With --secure it makes certificates and users under LOYALTY_DATA_DIR/secure, with a file to source for each\n"
+        "role: admin, worker, pos, subscriber, reader, ops (docs/security.md). A folder stays what it was begun as.",
     ),
     Command("stack down", "stop them; the data stays", no_arguments, stack_down),
     Command("stack status", "what of the local stack runs, and where", no_arguments, stack_status),

@@ -25,6 +25,7 @@ from msgspec.structs import asdict
 from processors.fields import TYPES
 from processors.policy import Policy
 from schemas import codec, state, topics
+from sinks.access import KafkaAccess
 from sinks.keys import Keys
 from streams.settings import Settings
 
@@ -114,10 +115,10 @@ def changes_told(settings: Settings, topic: str = topics.TIER_CHANGES) -> dict[s
     return changes
 
 
-def committed(kafka: str, topic: str) -> Iterator[Any]:
+def committed(kafka: KafkaAccess, topic: str) -> Iterator[Any]:
     """All records of the topic as a read_committed subscriber gets them, a partition's in its order."""
     consumer = KafkaConsumer(
-        bootstrap_servers=kafka.split(","),
+        **kafka.options(),
         group_id=None,
         enable_auto_commit=False,
         isolation_level="read_committed",
@@ -184,7 +185,7 @@ def _flat(path: str, value: Any) -> Iterator[tuple[str, Any]]:
         yield path, value
 
 
-def _last(kafka: str, topic: str) -> dict[str, dict[str, Any] | None]:
+def _last(kafka: KafkaAccess, topic: str) -> dict[str, dict[str, Any] | None]:
     last = {record.key.decode(): record.value for record in committed(kafka, topic)}
     found = {name: None if value is None else codec.read(topic, value) for name, value in last.items()}
     for fields in found.values():

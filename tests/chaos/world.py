@@ -25,6 +25,7 @@ from msgspec import Struct
 from infra.localstack import Stack
 from processors.policy import Policy
 from schemas import topics
+from sinks.access import KafkaAccess
 from sinks.keys import Keys
 from streams.settings import Settings
 from streams.texts import read_policy
@@ -210,8 +211,8 @@ class World:
         """Empty: no process, no key, no record."""
         self.end()
         self._redis.flushall()
-        delete_topics(self.stack.kafka_addr)
-        create_topics(self.stack.kafka_addr, self.settings.partitions)
+        delete_topics(KafkaAccess(self.stack.kafka_addr))
+        create_topics(KafkaAccess(self.stack.kafka_addr), self.settings.partitions)
 
     def seen(self) -> Seen | None:
         """What Redis shows; None while it does not answer."""

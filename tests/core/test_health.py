@@ -17,7 +17,7 @@ from streams.health import HealthServer
 from streams.settings import LoyaltyError
 
 
-def serving(test: Callable[[str, dict[str, list[str]]], Awaitable[None]]) -> None:
+def serving(test: Callable[[str, dict[str, list[str]]], Awaitable[None]], token: str = "") -> None:
     """Run `test` with the address of a server and what is wrong with the worker behind it."""
 
     async def go() -> None:
@@ -28,7 +28,7 @@ def serving(test: Callable[[str, dict[str, list[str]]], Awaitable[None]]) -> Non
         async def not_ready() -> list[str]:
             return wrong["ready"]
 
-        server = HealthServer(registry, lambda: wrong["live"], not_ready)
+        server = HealthServer(registry, lambda: wrong["live"], not_ready, token)
         await server.start("127.0.0.1", 0)
         try:
             await test(f"http://127.0.0.1:{server.port}", wrong)
@@ -74,6 +74,53 @@ def test_a_taken_port_is_named_with_the_setting() -> None:
             await HealthServer(CollectorRegistry(), lambda: [], ready).start("127.0.0.1", int(base.rpartition(":")[2]))
 
     serving(test)
+
+
+def test_with_a_token_every_request_needs_it() -> None:
+    token = "correct-horse-battery"
+
+    async def test(base: str, wrong: dict[str, list[str]]) -> None:
+        for path in ("metrics", "livez", "readyz", "nothing-here"):
+            for sent in ("", "Bearer", "Bearer ", f"Basic {token}", f"Bearer {token}x", f"Bearer {token[:-1]}", token,
+                         "Bearer \u00e9\u00e9"):  # fmt: skip
+                status, _, text = await get(f"{base}/{path}", **({"Authorization": sent} if sent else {}))
+                assert (status, text) == (401, "a token is needed\n"), sent
+        for scheme in ("Bearer", "bearer", "BEARER"):
+            assert (await get(f"{base}/livez", Authorization=f"{scheme} {token}"))[0] == 200
+        status, _, text = await get(f"{base}/metrics", Authorization=f"Bearer {token}")
+        assert status == 200
+        assert token not in text
+        assert (await get(f"{base}/nothing-here", Authorization=f"Bearer {token}"))[0] == 404
+
+    serving(test, token)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "metrics.example"])
+def test_without_a_token_it_listens_on_this_machine_alone(host: str) -> None:
+    async def ready() -> list[str]:
+        return []
+
+    async def go() -> None:
+        with pytest.raises(LoyaltyError, match="which others reach: set LOYALTY_METRICS_TOKEN"):
+            await HealthServer(CollectorRegistry(), lambda: [], ready).start(host, 0)
+        open_to_all = HealthServer(CollectorRegistry(), lambda: [], ready, "correct-horse-battery")
+        await open_to_all.start("0.0.0.0", 0)
+        await open_to_all.stop()
+
+    asyncio.run(go())
+
+
+def test_the_token_is_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    from streams import health
+
+    seen: list[tuple[bytes, bytes]] = []
+    monkeypatch.setattr(health.hmac, "compare_digest", lambda given, want: seen.append((given, want)) or False)
+
+    async def test(base: str, wrong: dict[str, list[str]]) -> None:
+        assert (await get(f"{base}/metrics", Authorization="Bearer some-other-token"))[0] == 401
+
+    serving(test, "correct-horse-battery")
+    assert seen == [(b"some-other-token", b"correct-horse-battery")]
 
 
 def test_a_log_line_is_one_line_whatever_the_message_holds_and_others_chatter_comes_once_in_a_while() -> None:

@@ -17,7 +17,7 @@ def read(tmp_path: Path, **values: str) -> Settings:
 
 def test_every_setting_has_a_default_and_a_help() -> None:
     settings = Settings.from_env({})
-    assert settings.kafka == "127.0.0.1:9392"
+    assert (str(settings.kafka), settings.kafka.security) == ("127.0.0.1:9392", "PLAINTEXT")
     assert settings.redis == "redis://127.0.0.1:6392/0"
     assert settings.metrics_address == ("127.0.0.1", 9464)
     assert settings.clock == "wall"

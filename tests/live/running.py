@@ -11,6 +11,7 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 
 from schemas.topics import INPUTS
+from sinks.access import KafkaAccess
 from streams.app import LoyaltyApp, build_app
 from streams.settings import Settings
 
@@ -98,8 +99,8 @@ async def running(
 
 
 @asynccontextmanager
-async def producing(kafka: str, **more: Any) -> AsyncIterator[AIOKafkaProducer]:
-    producer = AIOKafkaProducer(bootstrap_servers=kafka, **more)
+async def producing(kafka: KafkaAccess, **more: Any) -> AsyncIterator[AIOKafkaProducer]:
+    producer = AIOKafkaProducer(**kafka.options(), **more)
     await producer.start()
     try:
         yield producer
@@ -107,7 +108,7 @@ async def producing(kafka: str, **more: Any) -> AsyncIterator[AIOKafkaProducer]:
         await producer.stop()
 
 
-async def fill(kafka: str, count: int, partitions: int, topics: Sequence[str] = INPUTS) -> None:
+async def fill(kafka: KafkaAccess, count: int, partitions: int, topics: Sequence[str] = INPUTS) -> None:
     """`count` records to each topic-partition, their values told apart: b"topic partition n"."""
     async with producing(kafka, linger_ms=5) as producer:
         for n in range(count):

@@ -16,6 +16,7 @@ from infra.localstack import Stack
 from processors.days import DAY_MS
 from schemas import codec, topics
 from schemas.partitioner import partition_of
+from sinks.access import KafkaAccess
 from sinks.keys import Keys
 from sinks.lookup import Lookup
 from streams import datasets
@@ -34,8 +35,8 @@ class Programme:
 
     def __init__(self, stack: Stack) -> None:
         self.environ = environ_of(stack, f"ask{os.getpid()}") | {"LOYALTY_CLOCK": "data"}
-        delete_topics(stack.kafka_addr)
-        create_topics(stack.kafka_addr, PARTITIONS)
+        delete_topics(KafkaAccess(stack.kafka_addr))
+        create_topics(KafkaAccess(stack.kafka_addr), PARTITIONS)
         self.kafka = stack.kafka_addr
         self.must("import-dataset", "cdnow", "--customers", str(CUSTOMERS))
         self.catch_up()

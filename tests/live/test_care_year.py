@@ -18,6 +18,7 @@ import pytest
 
 from infra.localstack import Stack
 from schemas import codec, topics
+from sinks.access import KafkaAccess
 from streams.reading import TopicReader
 from tests.chaos.people import END_MS, PEOPLE, VISIT
 from tests.chaos.world import World
@@ -35,7 +36,7 @@ NEVER_HERE = {"POLICY_CHANGE"}
 class Year:
     """What lies in the topics when all is done."""
 
-    def __init__(self, kafka: str) -> None:
+    def __init__(self, kafka: KafkaAccess) -> None:
         with TopicReader(kafka) as reader:
             self.inputs = [
                 one | {"topic": topic}
@@ -71,7 +72,7 @@ def year(make_stack: Callable[[], Stack], tmp_path_factory: pytest.TempPathFacto
         later.write_text(json.dumps(VISIT))
         world.loyalty("import", "contacts", str(later), "--ticks", "--until-ms", str(END_MS))
         world.finish(1_200)
-        yield Year(stack.kafka_addr)
+        yield Year(KafkaAccess(stack.kafka_addr))
     finally:
         world.end()
         stack.down()

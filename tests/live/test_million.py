@@ -112,7 +112,7 @@ def send_oversize(world: World, shop: Shop) -> list[tuple[bytes, bytes]]:
     """Compressed they pass the broker; so a sender can do it."""
     made = shop.oversize()
     producer = KafkaProducer(
-        bootstrap_servers=world.settings.kafka, compression_type="gzip", max_request_size=8 << 20, acks="all"
+        **world.settings.kafka.options(), compression_type="gzip", max_request_size=8 << 20, acks="all"
     )
     for key, value in made:
         partition = partition_of(key, world.settings.partitions)

@@ -15,6 +15,7 @@ from infra.localstack import Stack, StackError
 from infra.localstack.process import port_taken, started_at
 from infra.localstack.redis import facts
 from schemas.topics import TOPICS
+from sinks.access import KafkaAccess
 from streams.settings import LoyaltyError, Settings
 from streams.topics_admin import check_topics, create_topics, delete_topics
 from tests.conftest import PARTITIONS, free_port
@@ -61,7 +62,7 @@ def test_two_stacks_live_side_by_side_and_down_leaves_no_process(stack: Stack, o
 
 def test_data_survives_a_kill_of_each(own: Stack) -> None:
     own.up()
-    create_topics(own.kafka_addr, PARTITIONS)
+    create_topics(KafkaAccess(own.kafka_addr), PARTITIONS)
     _redis(own, "SET", "k", "v")
     assert own.kill_redis()
     assert own.kill_kafka()
@@ -69,7 +70,7 @@ def test_data_survives_a_kill_of_each(own: Stack) -> None:
     own.start_redis()
     own.start_kafka()
     assert "$1\r\nv" in _redis(own, "GET", "k")
-    assert create_topics(own.kafka_addr, PARTITIONS) == []
+    assert create_topics(KafkaAccess(own.kafka_addr), PARTITIONS) == []
 
 
 def test_a_stale_pid_file_is_told_and_nobody_is_signalled(own: Stack) -> None:
@@ -180,8 +181,8 @@ def test_an_address_beyond_this_machine_is_refused(kafka: str, redis: str, tmp_p
 
 
 def test_topics_are_as_the_table_says(stack: Stack) -> None:
-    create_topics(stack.kafka_addr, PARTITIONS)
-    found = check_topics(stack.kafka_addr, PARTITIONS)
+    create_topics(KafkaAccess(stack.kafka_addr), PARTITIONS)
+    found = check_topics(KafkaAccess(stack.kafka_addr), PARTITIONS)
     assert {row.name: row.wrong for row in found} == dict.fromkeys(TOPICS, ())
     assert {row.partitions for row in found} == {1, PARTITIONS}
     assert {row.timestamp_type for row in found} == {"LogAppendTime"}
@@ -189,15 +190,15 @@ def test_topics_are_as_the_table_says(stack: Stack) -> None:
 
 def test_another_partition_count_is_refused_with_the_way_out(stack: Stack) -> None:
     with pytest.raises(LoyaltyError, match=f"set LOYALTY_PARTITIONS={PARTITIONS}"):
-        create_topics(stack.kafka_addr, PARTITIONS + 1)
+        create_topics(KafkaAccess(stack.kafka_addr), PARTITIONS + 1)
 
 
 def test_topics_are_made_again_after_their_deletion(own: Stack) -> None:
     own.up()
-    create_topics(own.kafka_addr, PARTITIONS)
-    delete_topics(own.kafka_addr)
-    assert {row.partitions for row in check_topics(own.kafka_addr, PARTITIONS)} == {0}
-    assert set(create_topics(own.kafka_addr, PARTITIONS)) == set(TOPICS)
+    create_topics(KafkaAccess(own.kafka_addr), PARTITIONS)
+    delete_topics(KafkaAccess(own.kafka_addr))
+    assert {row.partitions for row in check_topics(KafkaAccess(own.kafka_addr), PARTITIONS)} == {0}
+    assert set(create_topics(KafkaAccess(own.kafka_addr), PARTITIONS)) == set(TOPICS)
 
 
 def test_the_commands_say_what_runs(loyalty: Callable[..., "subprocess.CompletedProcess[str]"]) -> None:

@@ -26,7 +26,7 @@ def _empty(fresh_topics: Callable[[], None]) -> None:
 
 
 async def committed(settings: Settings, tp: tuple[str, int]) -> int | None:
-    consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka, group_id=settings.group, enable_auto_commit=False)
+    consumer = AIOKafkaConsumer(**settings.kafka.options(), group_id=settings.group, enable_auto_commit=False)
     await consumer.start()
     try:
         offset: int | None = await consumer.committed(TopicPartition(*tp))
@@ -129,7 +129,7 @@ def test_an_end_is_the_last_stable_offset_of_now_not_the_high_watermark(settings
 def test_a_fence_below_the_logs_start_stops_the_partition_and_says_what_is_gone(settings: Settings) -> None:
     async def go() -> None:
         await fill(settings.kafka, 30, PARTITIONS, (PURCHASES,))
-        admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka)
+        admin = AIOKafkaAdminClient(**settings.kafka.options())
         await admin.start()
         await admin.delete_records({TopicPartition(PURCHASES, 1): RecordsToDelete(before_offset=10)})
         await admin.close()

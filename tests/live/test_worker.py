@@ -20,6 +20,7 @@ from aiokafka import AIOKafkaProducer
 from processors.events import Tick
 from schemas import codec
 from schemas.topics import COMPLAINTS, INPUTS, POLICIES, PURCHASES, TICKS
+from sinks.access import KafkaAccess
 from streams import worker
 from streams.ingest import CLOCK_HEADER, CLOCK_OF_DATA
 from streams.leader import ClockRefused, LiveClock, last_ticks
@@ -72,7 +73,7 @@ def wait(condition: Callable[[], Any], what: str) -> None:
         time.sleep(0.05)
 
 
-def ticks(kafka: str) -> dict[int, list[tuple[Tick, dict[str, bytes]]]]:
+def ticks(kafka: KafkaAccess) -> dict[int, list[tuple[Tick, dict[str, bytes]]]]:
     """By partition, the ticks so far and their headers."""
     with TopicReader(kafka) as reader:
         return {
@@ -131,7 +132,7 @@ def test_missing_topics_are_named_with_the_way_out(settings: Settings) -> None:
     with admin_client(settings.kafka) as admin:
         admin.delete_topics([COMPLAINTS])
         wait(lambda: COMPLAINTS not in admin.list_topics(), "the topic is gone")
-    with pytest.raises(LoyaltyError, match=r"topic complaints is missing; run `loyalty topics create`"):
+    with pytest.raises(LoyaltyError, match=r"topic complaints is missing, or this user may not see it; run"):
         asyncio.run(Worker(settings, NotingParts(), until_caught_up=True).run())
 
 
