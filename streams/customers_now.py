@@ -59,13 +59,18 @@ class CustomersNow:
         return self._lookup.partitions > 0
 
     def one(self, customer_id: str) -> dict[str, Any] | None:
-        """The view of a customer as of the clock; None for an unknown id."""
+        """The view of a customer as of the clock; None for an unknown id, or one that is merged into another."""
         found = self._lookup.customer(customer_id)
-        if found is None:
+        if found is None or found[1].moved_to is not None:
             return None
         partition, customer = found
         clock, policy = self._at(partition, customer)
         return _worded(whole(view(evaluated(customer, clock, policy), policy)), policy)
+
+    def moved_to(self, customer_id: str) -> str | None:
+        """The id into which a customer is merged (D5)."""
+        found = self._lookup.customer(customer_id)
+        return None if found is None else found[1].moved_to
 
     def stored(self, customer_id: str) -> dict[str, Any] | None:
         """The view as its hash has it; None for an unknown id."""
@@ -75,7 +80,7 @@ class CustomersNow:
     def why(self, customer_id: str) -> list[Why] | None:
         """Why the customer has a reminder of each kind of care, or none (C10), as of the clock; None: unknown id."""
         found = self._lookup.customer(customer_id)
-        if found is None:
+        if found is None or found[1].moved_to is not None:
             return None
         clock, policy = self._at(*found)
         return why(evaluated(found[1], clock, policy), policy)
@@ -83,7 +88,7 @@ class CustomersNow:
     def everyone(self, *, places: bool = False) -> Iterator[dict[str, Any]]:
         """The views of all customers as of the clocks, partition by partition; `places`: and of places (K5)."""
         for partition, customer in self._lookup.customers():
-            if customer.history.place is not None and not places:
+            if customer.moved_to is not None or (customer.history.place is not None and not places):
                 continue
             clock, policy = self._at(partition, customer)
             yield _worded(whole(view(evaluated(customer, clock, policy), policy)), policy)
