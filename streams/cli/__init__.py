@@ -40,6 +40,8 @@ TABLE: tuple[Entry, ...] = (
     Entry("import", "feed", "send a JSONL, CSV or Avro file of events to a topic"),
     Entry("import-dataset", "feed", "send a data set: cdnow, cdnow-sample, completejourney"),
     Entry("erase", "feed", "forget a customer"),
+    Entry("merge", "merge", "count one id's history for another: they are one customer"),
+    Entry("unmerge", "merge", "take a merge apart again"),
     Entry("worker", "work", "fold events into customers and publish what changed"),
     Entry("customer", "ask", "one customer as of now"),
     Entry("customers", "ask", "all customers, by tier or risk"),

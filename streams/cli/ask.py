@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
@@ -11,7 +12,7 @@ from typing import Any, Final
 from processors.days import Calendar, utc_iso
 from processors.money import EXPONENTS
 from processors.policy import Policy
-from streams import summary
+from streams import export, summary
 from streams.cli.command import OK, Command, no_arguments
 from streams.cli.output import Output
 from streams.customers_now import CustomersNow
@@ -52,6 +53,9 @@ def _customer_arguments(parser: ArgumentParser) -> None:
         "--as-stored", action="store_true", help="the hash in Redis as it stands, of the customer's last review"
     )
     parser.add_argument("--why", action="store_true", help="for each kind of care, why there is a reminder, or none")
+    parser.add_argument(
+        "--export", action="store_true", help="all that is held of the person, as JSON, for their right of access"
+    )
 
 
 def run_customer(args: Namespace, settings: Settings) -> int:
@@ -60,9 +64,11 @@ def run_customer(args: Namespace, settings: Settings) -> int:
     with CustomersNow(settings) as now:
         if args.why:
             return _run_why(args, out, now)
+        if args.export:
+            return _run_export(args, out, now, settings)
         seen = now.stored(args.id) if args.as_stored else now.one(args.id)
         if seen is None:
-            raise LoyaltyError(_unknown(args.id, now.worked))
+            raise LoyaltyError(_unknown(args.id, now))
         out.record(seen if args.json else _readable(seen))
     return OK
 
@@ -71,7 +77,7 @@ def _run_why(args: Namespace, out: Output, now: CustomersNow) -> int:
     """C10, a line for each kind of care."""
     found = now.why(args.id)
     if found is None:
-        raise LoyaltyError(_unknown(args.id, now.worked))
+        raise LoyaltyError(_unknown(args.id, now))
     if args.json:
         out.records([one._asdict() for one in found])
         return OK
@@ -85,8 +91,28 @@ def _run_why(args: Namespace, out: Output, now: CustomersNow) -> int:
     return OK
 
 
-def _unknown(customer_id: str, worked: bool) -> str:
-    if not worked:
+def _run_export(args: Namespace, out: Output, now: CustomersNow, settings: Settings) -> int:
+    """D4: what is held, and where the records lie."""
+    found = now.export(args.id)
+    lie = export.records(args.id, settings.kafka)
+    if found is None and not lie:
+        raise LoyaltyError(_unknown(args.id, now))
+    told = (found or {"customer_id": args.id}) | {"records": lie}
+    if args.json:
+        out.record(told)
+    else:
+        out.say(json.dumps(told, indent=2, ensure_ascii=False))
+    return OK
+
+
+def _unknown(customer_id: str, now: CustomersNow) -> str:
+    into = now.moved_to(customer_id)
+    if into:
+        return (
+            f"{customer_id!r} is merged into {into!r}: `loyalty customer {into}` shows the customer, "
+            f"`loyalty unmerge {customer_id}` takes it apart"
+        )
+    if not now.worked:
         return f"no customer {customer_id!r}: no worker has folded anything into this Redis yet; run `loyalty worker`"
     return (
         f"no customer {customer_id!r}: no event of that id was folded yet, or it was erased; ids are compared to the "
