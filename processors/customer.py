@@ -6,7 +6,7 @@ of the fact, so that a later policy does not rewrite what a year was worth.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from msgspec import Struct
@@ -22,6 +22,7 @@ from processors.events import (
     Contact,
     Dated,
     Mishap,
+    Part,
     Profile,
     Purchase,
     Referral,
@@ -41,6 +42,7 @@ from processors.history import (
     with_seen,
     with_tried,
 )
+from processors.merging import Held, Merge, joined, own_facts, settled
 from processors.money import AMOUNT_END, TooMuch, half_even
 from processors.policy import Policy
 from processors.word_of_mouth import claimed, learn, named
@@ -100,7 +102,7 @@ class Told(Struct, frozen=True, array_like=True, gc=False):
 
 class Customer(Struct, frozen=True, array_like=True, gc=False):
     """Facts and told. `now`: the instant of the last review, never going back; `next_review` > `now`, both ms.
-    `context`: policy and shares of that review, by name."""
+    `context`: policy and shares of that review, by name. `merge`: of those alone whom a merge concerns (D5)."""
 
     id: str
     history: History
@@ -108,6 +110,13 @@ class Customer(Struct, frozen=True, array_like=True, gc=False):
     now: int
     next_review: int
     context: str
+    merge: Merge | None = None
+
+    @property
+    def moved_to(self) -> str | None:
+        """The id into which this one is merged: its facts count there, and it is silent (D5). "": it is silent, for
+        nothing is left of it but the id."""
+        return None if self.merge is None else self.merge.into
 
     @property
     def tier_since(self) -> int:
@@ -129,6 +138,8 @@ def apply(customer: Customer, event: Dated, policy: Policy, keep_from: int = 0) 
     keep_from: ids of events before this instant (ms) need not be kept: they would be refused as too late.
     Raises `Unbookable`: the policy has no rate for its currency, or a sum would be too large.
     """
+    if customer.merge is not None:
+        return _among_parts(customer, customer.merge, event, policy, keep_from)
     history = customer.history
     fold = _FOLD.get(type(event))
     if fold is None:
@@ -144,11 +155,32 @@ def apply(customer: Customer, event: Dated, policy: Policy, keep_from: int = 0) 
     if history.first_at is None or at < history.first_at:
         changes["first_at"] = at
     folded = replace(history, **changes)
+    if fold is _profile:
+        return _settled(customer, folded, {})
     return Customer(customer.id, folded, customer.told, customer.now, customer.next_review, customer.context)
 
 
+def _among_parts(customer: Customer, merge: Merge, event: Dated, policy: Policy, keep_from: int) -> Customer:
+    """`apply` of whom a merge concerns: an event is folded into the facts that came under their own id (D5)."""
+    own = own_facts(customer.history, merge)
+    if isinstance(event, Part):
+        parts = joined(merge.parts, event)
+        return customer if parts is merge.parts else _settled(customer, own, parts)
+    alone = replace(customer, history=own, merge=None)
+    folded = apply(alone, event, policy, keep_from)
+    return customer if folded is alone else _settled(customer, own_facts(folded.history, folded.merge), merge.parts)
+
+
+def _settled(customer: Customer, own: History, parts: Mapping[str, Held]) -> Customer:
+    history, merge = settled(customer.id, own, parts)
+    return replace(customer, history=history, merge=merge)
+
+
 def _learned(customer: Customer, event: Dated) -> Customer:
-    """After what another's partition says (W1); the same again changes nothing, so no id is kept."""
+    """After what another's partition says (W1, D5); the same again changes nothing, so no id is kept."""
+    if isinstance(event, Part):
+        parts = joined({}, event)
+        return _settled(customer, customer.history, parts) if parts else customer
     assert isinstance(event, Claim | Withdrawal | Standing), f"no fold for {event!r}"
     history = learn(customer.history, event)
     return customer if history is customer.history else replace(customer, history=history)
@@ -157,7 +189,9 @@ def _learned(customer: Customer, event: Dated) -> Customer:
 def forgotten(event: Dated, known: bool, not_before: int) -> bool:
     """Whether an erase at `not_before` (ms, -1: none) bars the event (D4). A withdrawal bears the time of a claim that
     may be older, and says something of those alone who came back since; how another stands makes nobody known.
-    known: there is such a customer."""
+    known: there is such a customer. A part counts by when it was merged, and one that is gone is of nobody unknown."""
+    if isinstance(event, Part):
+        return not known if event.facts is None else event.since <= not_before
     if isinstance(event, Standing):
         return not known
     if isinstance(event, Withdrawal):

@@ -9,9 +9,12 @@ None of these structs can be part of a cycle, so Python's collector need not tra
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from msgspec import Struct
+
+if TYPE_CHECKING:
+    from processors.history import History
 
 TIME_END_MS = 4_102_444_800_000
 """Times lie in 0 <= ms < 2100-01-01: beyond it is a unit mistake (seconds, microseconds), not a date."""
@@ -187,6 +190,45 @@ class Mishap(Struct, frozen=True, kw_only=True, gc=False):
         return self.event_id.partition(":")[0]
 
 
+class Link(Struct, frozen=True, array_like=True, gc=False):
+    """An id is merged into another since `since` (ms, of the profile that says so)."""
+
+    into: str
+    since: int
+
+
+class Part(Struct, frozen=True, kw_only=True, gc=False):
+    """The facts of another id that is merged into this one, as they now are, all of them; facts None: it no longer is
+    (D5). Comes by `relay` from that id's partition, each time anew. links: of `source` and of all that are in its
+    facts."""
+
+    name: ClassVar[str] = "Part"
+    event_id: str
+    customer_id: str  # the new id
+    occurred_at: int  # of the review of the old id
+    source: str  # the old id
+    links: dict[str, Link] = {}
+    facts: History | None = None
+    content: int = 0
+
+    @property
+    def since(self) -> int:
+        """Since when `source` is merged (ms)."""
+        return self.links[self.source].since
+
+
+class Forgotten(Struct, frozen=True, kw_only=True, gc=False):
+    """The customer into whom this id is merged was erased, up to `occurred_at`, and takes it along (D4, D5). Comes by
+    `relay` from that one's partition."""
+
+    name: ClassVar[str] = "Forgotten"
+    event_id: str
+    customer_id: str  # the old id
+    occurred_at: int
+    into: str
+    content: int = 0
+
+
 class Erase(Struct, frozen=True, gc=False):
     """The null on `customers`: forget this customer. Carries no time of its own."""
 
@@ -213,7 +255,10 @@ class Tick(Struct, frozen=True, kw_only=True, gc=False):
     policy: str = ""  # name@version#first 8 hex digits of the text's SHA-256; empty: unchanged
 
 
-Dated = Purchase | Complaint | Contact | Profile | Referral | Claim | Withdrawal | Standing | Mishap
+Relayed = Referral | Claim | Withdrawal | Standing | Mishap | Part | Forgotten
+"""What the partition of one customer tells that of another, by `relay`."""
+
+Dated = Purchase | Complaint | Contact | Profile | Relayed
 """Events that are folded into a customer's history under their own time."""
 
 Event = Dated | Erase | Misplaced | Tick

@@ -19,7 +19,14 @@ from processors.referrals import count_word_of_mouth
 def count(counts: Counter[str], before: Customer | None, after: Customer | None, policy: Policy) -> None:
     """Add to `counts` what changed between `before` and `after`, None: not there. Customers by tier and by level of
     risk; word of mouth (W4); complaints (K4); benefits (T9). Those who serve are in no figure of customers; their
-    complaints count."""
+    complaints count. An id that is merged counts where its facts are (D5): merged, and merges_refused:self, :loop,
+    :size."""
+    if (before is not None and before.merge is not None) or (after is not None and after.merge is not None):
+        for one, number in ((before, -1), (after, 1)):
+            merge = None if one is None else one.merge
+            if merge is not None and (merge.into or merge.refused):
+                counts["merged" if merge.into else f"merges_refused:{merge.refused}"] += number
+        before, after = shown(before), shown(after)
     if before is not None or after is not None:
         count_complaints(counts, before, after)
     before, after = (None if one is None or sort_of(one.history) != CUSTOMERS else one for one in (before, after))
@@ -35,3 +42,8 @@ def count(counts: Counter[str], before: Customer | None, after: Customer | None,
                 counts[f"{kind}:{now}"] += 1
     count_word_of_mouth(counts, before, after, policy)
     count_benefits(counts, before, after)
+
+
+def shown(customer: Customer | None) -> Customer | None:
+    """The customer, None where there is none, or they are merged into another and count there (D5)."""
+    return None if customer is None or customer.moved_to is not None else customer

@@ -30,11 +30,11 @@ from processors.money import AMOUNT_END, TooMuch
 WINDOW_DAYS: Final = 365
 _SEEN = Layout(">Q8s")
 _ENTRY = _SEEN.size
-_DAY = Layout("<HIIqqq")
-_DAY_BYTES = _DAY.size
+DAY_ROW = Layout("<HIIqqq")
+_DAY_BYTES = DAY_ROW.size
 _SOLD = Layout("<2xI4xq16x")
 """Of a day's record its sales and its value alone."""
-_FIRST_DAY: Final = -1
+FIRST_DAY: Final = -1
 """1970 begins on day -1 west of Greenwich: packed days count from here, two bytes each, until 2149."""
 
 
@@ -189,7 +189,7 @@ def _seen_index(seen: bytes, entry: bytes) -> int:
 
 
 def unpack_days(packed: bytes) -> array[int]:
-    """Packed purchase days as numbers, sorted; counted from `_FIRST_DAY`."""
+    """Packed purchase days as numbers, sorted; counted from `FIRST_DAY`."""
     days = array("H", packed)
     if byteorder == "big":
         days.byteswap()
@@ -198,7 +198,7 @@ def unpack_days(packed: bytes) -> array[int]:
 
 def with_purchase_day(packed: bytes, day: int) -> bytes:
     """The packed set of purchase days with `day` (-1..65534: until 2149) in it."""
-    number = day - _FIRST_DAY
+    number = day - FIRST_DAY
     entry = number.to_bytes(2, "little")
     if packed[-2:] == entry:
         return packed
@@ -211,7 +211,7 @@ def with_purchase_day(packed: bytes, day: int) -> bytes:
 
 def with_coupon(packed: bytes, day: int) -> bytes:
     """The packed days of sales with a coupon, sorted, with one more on `day`."""
-    number = day - _FIRST_DAY
+    number = day - FIRST_DAY
     entry = number.to_bytes(2, "little")
     if not packed or packed[-2] | packed[-1] << 8 <= number:
         return packed + entry
@@ -224,15 +224,15 @@ def with_tried(packed: bytes, category: str, day: int) -> bytes:
 
     Two of a customer's categories share a hash of 4 bytes once in ten million customers: then they count as one.
     """
-    key, number = xxh32_digest(category.encode()), day - _FIRST_DAY
-    low, high = 0, len(packed) // _TRIED_BYTES
+    key, number = xxh32_digest(category.encode()), day - FIRST_DAY
+    low, high = 0, len(packed) // TRIED_BYTES
     while low < high:
         middle = (low + high) // 2
-        if packed[middle * _TRIED_BYTES : middle * _TRIED_BYTES + 4] < key:
+        if packed[middle * TRIED_BYTES : middle * TRIED_BYTES + 4] < key:
             low = middle + 1
         else:
             high = middle
-    at = low * _TRIED_BYTES
+    at = low * TRIED_BYTES
     if packed[at : at + 4] != key:
         return packed[:at] + key + number.to_bytes(2, "little") + packed[at:]
     if packed[at + 4] | packed[at + 5] << 8 <= number:
@@ -242,17 +242,17 @@ def with_tried(packed: bytes, category: str, day: int) -> bytes:
 
 def tried_until(history: History, day: int) -> int:
     """How many categories had been bought by `day`, with it."""
-    packed, number = history.tried, day - _FIRST_DAY
-    return sum(packed[at] | packed[at + 1] << 8 <= number for at in range(4, len(packed), _TRIED_BYTES))
+    packed, number = history.tried, day - FIRST_DAY
+    return sum(packed[at] | packed[at + 1] << 8 <= number for at in range(4, len(packed), TRIED_BYTES))
 
 
 def first_tries(history: History) -> list[int]:
     """The first day of each category ever bought, in no order."""
     packed = history.tried
-    return [(packed[at] | packed[at + 1] << 8) + _FIRST_DAY for at in range(4, len(packed), _TRIED_BYTES)]
+    return [(packed[at] | packed[at + 1] << 8) + FIRST_DAY for at in range(4, len(packed), TRIED_BYTES)]
 
 
-_TRIED_BYTES: Final = 6
+TRIED_BYTES: Final = 6
 
 
 class Day(NamedTuple):
@@ -268,24 +268,24 @@ class Day(NamedTuple):
 
 def days_of(history: History) -> list[Day]:
     """The days held, sorted."""
-    return [Day(number + _FIRST_DAY, *sums) for number, *sums in _DAY.iter_unpack(history.days)]
+    return [Day(number + FIRST_DAY, *sums) for number, *sums in DAY_ROW.iter_unpack(history.days)]
 
 
 def days_since(history: History, first: int) -> list[Day]:
     """The days held from `first` on, sorted."""
     days = history.days
-    if not days or (days[_LAST_LOW] | days[_LAST_HIGH] << 8) + _FIRST_DAY < first:
+    if not days or (days[_LAST_LOW] | days[_LAST_HIGH] << 8) + FIRST_DAY < first:
         return []
-    cut = _day_index(days, max(first - _FIRST_DAY, 0))
-    return [Day(number + _FIRST_DAY, *sums) for number, *sums in _DAY.iter_unpack(days[cut:])]
+    cut = _day_index(days, max(first - FIRST_DAY, 0))
+    return [Day(number + FIRST_DAY, *sums) for number, *sums in DAY_ROW.iter_unpack(days[cut:])]
 
 
 def on_day(history: History, day: int, value: int, sales: int, returns: int, margin: int, serve: int) -> dict[str, Any]:
     """`days` and the sums with these amounts added on `day`, as fields to replace. Raises TooMuch."""
-    days, number = history.days, day - _FIRST_DAY
+    days, number = history.days, day - FIRST_DAY
     try:
         if not days or days[_LAST_LOW] | days[_LAST_HIGH] << 8 < number:
-            days += _DAY.pack(number, sales, returns, value, margin, serve)
+            days += DAY_ROW.pack(number, sales, returns, value, margin, serve)
         else:
             days = _amid(days, number, sales, returns, value, margin, serve)
     except StructError:
@@ -310,9 +310,9 @@ _LAST_HIGH: Final = 1 - _DAY_BYTES
 def _amid(days: bytes, number: int, *more: int) -> bytes:
     at = _day_index(days, number)
     if days[at] | days[at + 1] << 8 != number:
-        return days[:at] + _DAY.pack(number, *more) + days[at:]
-    held = _DAY.unpack_from(days, at)
-    return days[:at] + _DAY.pack(number, *map(add, held[1:], more)) + days[at + _DAY_BYTES :]
+        return days[:at] + DAY_ROW.pack(number, *more) + days[at:]
+    held = DAY_ROW.unpack_from(days, at)
+    return days[:at] + DAY_ROW.pack(number, *map(add, held[1:], more)) + days[at + _DAY_BYTES :]
 
 
 def _day_index(days: bytes, number: int) -> int:
@@ -337,13 +337,13 @@ def within(history: History, day: int) -> History:
     days, first = history.days, day - WINDOW_DAYS + 1
     if history.place is not None:
         history = replace(history, place=_lately(history.place, first))
-    if not days or (days[0] | days[1] << 8) + _FIRST_DAY >= first:
+    if not days or (days[0] | days[1] << 8) + FIRST_DAY >= first:
         return history
-    cut = _day_index(days, first - _FIRST_DAY)
+    cut = _day_index(days, first - FIRST_DAY)
     if cut == _DAY_BYTES:  # nearly always: who has a day that leaves is reviewed the midnight it does
-        _, sales, returns, value, margin, serve = _DAY.unpack_from(days)
+        _, sales, returns, value, margin, serve = DAY_ROW.unpack_from(days)
     else:
-        _, sales, returns, value, margin, serve = map(sum, zip(*_DAY.iter_unpack(days[:cut]), strict=True))
+        _, sales, returns, value, margin, serve = map(sum, zip(*DAY_ROW.iter_unpack(days[:cut]), strict=True))
     return replace(
         history,
         days=days[cut:],
@@ -364,7 +364,7 @@ def _lately(place: Place, first: int) -> Place:
 
 
 def _coupons_since(packed: bytes, first: int) -> bytes:
-    return packed[2 * bisect_left(unpack_days(packed), first - _FIRST_DAY) :] if packed else packed
+    return packed[2 * bisect_left(unpack_days(packed), first - FIRST_DAY) :] if packed else packed
 
 
 class Recent(NamedTuple):
@@ -383,7 +383,7 @@ class Recent(NamedTuple):
 def recent(history: History, day: int, span: int) -> Recent:
     """The `span` days that end on `day`; facts lie on or before it, and within the window."""
     days, size = history.days, len(history.days)
-    first = day - span + 1 - _FIRST_DAY
+    first = day - span + 1 - FIRST_DAY
     if not size or days[_LAST_LOW] | days[_LAST_HIGH] << 8 < first:
         cut = size
     else:
@@ -396,14 +396,14 @@ def recent(history: History, day: int, span: int) -> Recent:
     if cut:
         at = cut - _DAY_BYTES
         past = (days[at] | days[at + 1] << 8) - (days[0] | days[1] << 8) + 1
-    begins = None if cut == size else (days[cut] | days[cut + 1] << 8) + _FIRST_DAY
+    begins = None if cut == size else (days[cut] | days[cut + 1] << 8) + FIRST_DAY
     return Recent(begins, sales, value, past)
 
 
 def first_leaving_day(history: History, calendar: Calendar, day: int) -> int | None:
     """The earliest programme day, among facts in the window ending on `day`, whose leaving changes a figure."""
     days = history.days
-    first = (days[0] | days[1] << 8) + _FIRST_DAY if days else None
+    first = (days[0] | days[1] << 8) + FIRST_DAY if days else None
     if history.referred:
         named = [d for at in history.referred.values() if (d := calendar.day_of(at)) > day - WINDOW_DAYS]
         return min(named if first is None else (first, *named), default=None)

@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 from processors.customer import Customer
 from processors.events import Standing
 from processors.history import History
+from processors.merging import own_facts
 from processors.money import half_even
 from processors.policy import Policy
 from processors.risk import LOST, OK
@@ -63,7 +64,8 @@ def news(before: Customer | None, after: Customer | None, policy: Policy) -> Ite
         yield _standing(now.referrer, after, now.level, now.clv, brought=True)
     turned = now.level != (OK if was is None else was.level)
     knew = () if before is None or turned else before.history.referred
-    for name in history.referred if turned or now.level != OK else ():
+    parted = after.merge is not None and (before is None or before.merge != after.merge)
+    for name in history.referred if turned or now.level != OK or parted else ():
         if name not in knew:
             yield _standing(name, after, now.level, now.clv, brought=False)
 
@@ -82,12 +84,24 @@ def _seen(one: Customer, policy: Policy) -> _Seen:
 
 
 def _standing(to: str, of: Customer, level: str, clv: int, *, brought: bool) -> Standing:
+    name = _known_as(of, to, brought=brought)
     return Standing(
-        event_id=f"{of.id}:{of.now}:{level}:{clv}",
+        event_id=f"{name}:{of.now}:{level}:{clv}",
         customer_id=to,
         occurred_at=of.now,
         level=level,
         clv=clv,
-        referred_customer_id=of.id if brought else None,
-        referrer_id=None if brought else of.id,
+        referred_customer_id=name if brought else None,
+        referrer_id=None if brought else name,
     )
+
+
+def _known_as(of: Customer, to: str, *, brought: bool) -> str:
+    """Under which of a customer's ids `to` brought them, or was brought by them: the one under which it came (D5)."""
+    if of.merge is not None:
+        for source, held in of.merge.parts.items():
+            own = own_facts(of.history, of.merge)
+            known = [to in ({name for _, name in one.claims} if brought else one.referred) for one in (own, held.facts)]
+            if known == [False, True]:
+                return source
+    return of.id

@@ -21,6 +21,7 @@ from processors.charge import charged
 from processors.customer import FOREVER, Customer, Told
 from processors.fields import FIELDS
 from processors.history import History, within
+from processors.merging import as_of
 from processors.outputs import CareReminder, Output
 from processors.policy import Policy
 from processors.risk import Risk
@@ -45,6 +46,11 @@ def review(customer: Customer, now: int, around: Surroundings, policy: Policy) -
     assert now >= customer.now, f"{customer.id}: a review at {now} after one at {customer.now}"
     calendar = policy.calendar
     day = calendar.day_of(now)
+    if customer.merge is not None:
+        history, merge = as_of(customer.history, customer.merge, day)
+        customer = replace(customer, history=history, merge=merge)
+        if merge.into is not None:
+            return _silent(customer, now, around, policy)
     history = within(customer.history, day)
     told, rank = tier.reached(customer.told, history, now, around, policy)
     verdict = tier.decide(told, rank, now, policy)
@@ -74,13 +80,24 @@ def review(customer: Customer, now: int, around: Surroundings, policy: Policy) -
             told = replace(told, charge=replace(told.charge, pooled_at=now))
         due = min(due, cared.until)
     assert due > now, f"{customer.id}: reviewed at {now}, due again at {due}"
-    reviewed = Customer(customer.id, history, told, now, due, around.context)
+    reviewed = Customer(customer.id, history, told, now, due, around.context, customer.merge)
     outputs: tuple[Output, ...] = tier.changes(reviewed, verdict, around, policy) if verdict.steps else ()
     if transition is not None and seen is not None:
         outputs = (*outputs, risk.said(reviewed, seen, verdict.told, transition, policy))
     if cared is not None:
         return Review(reviewed, (*outputs, *cared.outputs), seen, cared.dropped, cared.untold)
     return Review(reviewed, outputs, seen)
+
+
+def _silent(customer: Customer, now: int, around: Surroundings, policy: Policy) -> Review:
+    """Of an id whose facts count elsewhere (D5): its open reminders are withdrawn, for good; what else it was told is
+    kept, and holds on should the merge be undone. Time alone changes nothing."""
+    told, history = customer.told, customer.history
+    look = Look(history, told, now, policy, rose=False)
+    outputs = tuple(life.withdrawn(customer.id, told.care, look))
+    if told.care.open or told.care.waiting:
+        told = replace(told, care=life.ended(told.care))
+    return Review(Customer(customer.id, history, told, now, FOREVER, around.context, customer.merge), outputs, None)
 
 
 def _in_charge(told: Told, history: History, now: int, policy: Policy) -> Told:

@@ -15,16 +15,29 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
+from processors import merging
 from processors.care.actions import mishap
 from processors.care.life import kinds_of, withdrawn
 from processors.care.look import Look
 from processors.care.tally import tallies
 from processors.charge import CUSTOMERS, sort_of
 from processors.customer import Customer, Told, apply, contact_cost, forgotten, newcomer
-from processors.events import Claim, Complaint, Contact, Dated, Mishap, Purchase, Referral, Standing, Withdrawal
+from processors.events import (
+    Claim,
+    Complaint,
+    Contact,
+    Dated,
+    Forgotten,
+    Part,
+    Purchase,
+    Referral,
+    Relayed,
+    Standing,
+    Withdrawal,
+)
 from processors.exits import count_exit
-from processors.figures import count
-from processors.history import History, content_of, id_hash
+from processors.figures import count, shown
+from processors.history import content_of, id_hash
 from processors.kin import news
 from processors.money import Unbookable
 from processors.outputs import CareReminder, Output
@@ -41,11 +54,14 @@ _CATCH_UP_MAX: Final = 1_000
 """Reviews before an event that are made in one go."""
 
 
+_HEARD: Final = frozenset((Claim, Withdrawal, Standing, Part, Forgotten))
+
+
 class Telling(Struct, frozen=True, gc=False):
     """Something to tell: an output of the customer, or a fact for another customer's partition."""
 
     customer_id: str
-    output: Output | Referral | Claim | Withdrawal | Standing | Mishap
+    output: Output | Relayed
 
 
 class Erased(Struct, frozen=True, gc=False):
@@ -58,7 +74,7 @@ class Erased(Struct, frozen=True, gc=False):
 class Changes(Struct, frozen=True):
     """What a batch came to. customers: id to the customer after it (None: erased), only those that changed.
     told: ids whose `told` differs from before (from a newcomer's, who is never told); counts: by name; risks: of the
-    last review of who was reviewed."""
+    last review of who was reviewed; moved: ids that are merged into another since this batch (D5)."""
 
     customers: dict[str, Customer | None]
     told: tuple[str, ...]
@@ -66,6 +82,7 @@ class Changes(Struct, frozen=True):
     erased: tuple[Erased, ...]
     counts: Mapping[str, int]
     risks: Mapping[str, Risk] = {}
+    moved: tuple[str, ...] = ()
 
 
 class Batch:
@@ -113,8 +130,8 @@ class Batch:
         policy, at = self._policy, event.occurred_at
         if type(event) is Purchase and event.currency != policy.programme.currency:
             policy.rates.convert(0, event.currency)
-        elif isinstance(event, Claim | Withdrawal | Standing):
-            self._learn(event, clock)
+        elif type(event) in _HEARD:
+            self._hear(event, clock)
             return
         before = self._get(event.customer_id)
         if before is None:
@@ -147,38 +164,57 @@ class Batch:
             self._keep(review(folded, at, self._around, policy))
         self._beyond(customer, folded, event)
 
-    def _learn(self, event: Claim | Withdrawal | Standing, clock: int | None) -> None:
-        """What another's partition says of who brought whom, and how they stand (W1-W3). A claim makes a lead of who is
-        unknown (D8)."""
+    def _hear(self, event: Dated, clock: int | None) -> None:
+        """What another's partition says, and nobody sent."""
+        if isinstance(event, Claim | Withdrawal | Standing | Part):
+            self._learn(event, clock)
+            return
+        assert isinstance(event, Forgotten)
+        customer = self._get(event.customer_id)
+        if customer is not None and merging.goes_along(customer.merge, event):
+            self.erase(event.customer_id, clock)  # who was erased takes along those merged into them (D4, D5)
+
+    def _learn(self, event: Claim | Withdrawal | Standing | Part, clock: int | None) -> None:
+        """What another's partition says of who brought whom, and how they stand (W1-W3), or of an id merged into this
+        one (D5). A claim makes a lead of who is unknown (D8), a part a customer (D3)."""
         name, at, policy = event.customer_id, event.occurred_at, self._policy
         before = self._get(name)
         erased = self._not_before.get(name, -1) if before is None else before.history.not_before
         if forgotten(event, before is not None, erased):
             self.counts[f"erased:{event.name}"] += 1
+            if isinstance(event, Part) and event.facts is not None:  # it was merged when that one was erased (D4)
+                self._outputs.append(Telling(name, merging.taken_along(event.source, name, erased)))
             return
         customer = newcomer(name, at, policy.tiers[0].name, self._around.context, erased) if before is None else before
         learned = apply(customer, event, policy)
         if before is not None and learned is customer:
             self.counts[f"duplicates:{event.name}"] += 1
             return
-        moves = learned.history.referred is not customer.history.referred or isinstance(event, Standing)
-        if moves and clock is not None:
-            customer = self._advance(customer, clock, _CATCH_UP_MAX)  # the figure changes after what time had brought
+        until, moves = clock, learned.history.referred is not customer.history.referred
+        if isinstance(event, Standing | Part):
+            moves = True
+            if isinstance(event, Part) and (clock is None or clock < at):
+                until = at - 1  # it may hold what lies ahead of the clock, as an event may
+        if moves and until is not None:
+            customer = self._advance(customer, until, _CATCH_UP_MAX)  # the figure changes after what time had brought
             learned = apply(customer, event, policy)
         now = customer.now
-        if isinstance(event, Standing) and event.referrer_id and clock is not None:
+        if isinstance(event, Part):
+            now = max(now, at)
+        elif isinstance(event, Standing) and event.referrer_id and clock is not None:
             now = max(now, min(at, clock))  # what follows from it is not older than it
         self._review(learned, now, f"{event.name}:{event.event_id}")
         if isinstance(event, Claim):
-            self._withdraw(customer, learned.history, event.referrer_id)
+            self._withdraw(customer, learned, event.referrer_id)
 
-    def _withdraw(self, before: Customer, after: History, referrer: str) -> None:
+    def _withdraw(self, one: Customer, folded: Customer, referrer: str) -> None:
         """Tell whose claims are later than the first: all of them if it is a new one, else `referrer` alone (W1)."""
+        before, after = (merging.own_facts(side.history, side.merge) for side in (one, folded))
         if len(after.claims) < 2 and (not after.claims or after.claims[0][1] == referrer):
             return
-        late = referrer if before.history.claims[:1] == after.claims[:1] else ""
-        for withdrawal in told_to_losers(before.id, after.claims, late):
-            self._outputs.append(Telling(before.id, withdrawal))
+        late = referrer if before.claims[:1] == after.claims[:1] else ""
+        for withdrawal in told_to_losers(one.id, after.claims, late):
+            self._outputs.append(Telling(one.id, withdrawal))
 
     def _beyond(self, customer: Customer, folded: Customer, event: Dated) -> None:
         """What an event of `customer` means beside their own history."""
@@ -186,7 +222,7 @@ class Batch:
             if event.referrer_id and event.kind == "SALE":
                 self._refer(event)
                 if event.referrer_id != event.customer_id:
-                    self._withdraw(customer, folded.history, event.referrer_id)
+                    self._withdraw(customer, folded, event.referrer_id)
         elif type(event) is Complaint:
             told = mishap(event, self._policy)
             if told is not None:
@@ -292,6 +328,9 @@ class Batch:
             return
         self._not_before[customer_id] = until
         self._now[customer_id] = None
+        if customer is not None:
+            along = merging.forgotten(customer_id, customer.merge, until)
+            self._outputs += [Telling(customer_id, one) for one in along]
         self._erased.append(Erased(customer_id, until))
 
     def _withdraw_care(self, customer: Customer) -> None:
@@ -316,7 +355,7 @@ class Batch:
 
     def changes(self) -> Changes:
         """What the batch came to, to be committed as one."""
-        told, untold = [], self._untold
+        told, moved, untold = [], [], self._untold
         for name, number in self._happened:
             self.counts[name] += number
         self._happened.clear()
@@ -327,7 +366,21 @@ class Batch:
             if customer is not None and customer.told != held:
                 told.append(customer_id)
             count(self.counts, before, customer, self._policy)
-            self._outputs += [Telling(customer_id, told) for told in news(before, customer, self._policy)]
+            if (before is None or before.merge is None) and (customer is None or customer.merge is None):
+                self._outputs += [Telling(customer_id, one) for one in news(before, customer, self._policy)]
+            elif self._merged(customer_id, before, customer):
+                moved.append(customer_id)
         return Changes(
-            dict(self._now), tuple(told), tuple(self._outputs), tuple(self._erased), dict(self.counts), self._risks
-        )
+            dict(self._now), tuple(told), tuple(self._outputs), tuple(self._erased), dict(self.counts), self._risks,
+            tuple(moved),
+        )  # fmt: skip
+
+    def _merged(self, customer_id: str, before: Customer | None, after: Customer | None) -> bool:
+        """Tell what the ids into which a customer was, and now is, merged are to know (D5), and kin. Whether the
+        customer has moved into another's."""
+        day = self._policy.calendar.day_of(max(one.now for one in (before, after) if one is not None))
+        parts = merging.news(customer_id, before, after, day)
+        seen, sees = shown(before), shown(after)
+        told: list[Relayed] = [*news(seen, sees, self._policy), *parts]
+        self._outputs += [Telling(customer_id, one) for one in told]
+        return seen is not None and sees is None and after is not None

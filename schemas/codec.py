@@ -11,40 +11,34 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache, lru_cache
 from io import BytesIO
 from typing import Any, cast
-from zlib import crc32
 
 from fastavro import schemaless_reader, schemaless_writer
 from fastavro.validation import validate
-from msgspec import Struct, to_builtins
+from msgspec import to_builtins
 from msgspec.structs import asdict
 
 from processors.care.actions import PLACE
 from processors.events import (
-    STANDINGS,
     Anniversary,
-    Claim,
     Complaint,
     Contact,
     Dated,
     Erase,
     Event,
     Line,
-    Mishap,
     Misplaced,
     Profile,
     Purchase,
-    Referral,
-    Standing,
     Tick,
-    Withdrawal,
 )
 from processors.outputs import CareReminder, ChurnRisk, TierChange
 from schemas import contract, framing, library, topics
 from schemas.conform import misfit
 from schemas.errors import BadField, BadKey, BadRecord, BrokenAvro, ConfluentFramed, Oversize, UnknownSchema
 from schemas.explain import broken_at
-from schemas.reader import CONTENT_MASK, FAILURES, reader
+from schemas.reader import FAILURES, reader
 from schemas.registry import CONFLUENT_HEADER_BYTES, Registered
+from schemas.relayed import TOLD_OF, Relayed
 from schemas.renewing import Renew, Unrenewable, alike, renewer
 from schemas.writer import writer
 
@@ -69,26 +63,6 @@ __all__ = [
 Decoder = Callable[[bytes | None, bytes | None], Event]
 Decode = Callable[[str, bytes | None, bytes | None], Event]
 """As `decode`: topic, value, key to the event."""
-
-
-class Relayed(Struct, frozen=True, kw_only=True):
-    """A record of `relay` as it lies there; `Misplaced` or one of what partitions tell each other is what the
-    core gets."""
-
-    event_id: str
-    kind: str  # REROUTED | REFERRAL | CLAIM | WITHDRAWAL | STANDING | MISHAP
-    customer_id: str
-    occurred_at: int
-    topic: str
-    partition: int
-    offset: int
-    recorded_at: int
-    key: bytes | None
-    record: bytes | None
-    referred_customer_id: str | None
-    referrer_id: str | None = None
-    level: str | None = None
-    clv: int | None = None
 
 
 _TARGETS: dict[str, dict[str, type]] = {
@@ -258,77 +232,7 @@ def _rerouted(record: Relayed) -> Misplaced:
     return Misplaced(event=event, topic=record.topic, recorded_at=record.recorded_at, customer_id=record.customer_id)
 
 
-def _referral(record: Relayed) -> Referral:
-    referred = record.referred_customer_id
-    if referred is None:
-        raise BadField("referred_customer_id", "is null: a REFERRAL says whom it brought")
-    return Referral(
-        event_id=record.event_id,
-        customer_id=record.customer_id,
-        occurred_at=record.occurred_at,
-        referred_customer_id=referred,
-        content=crc32(referred.encode()) & CONTENT_MASK,  # not of the body: a repeated purchase lies at another offset
-    )
-
-
-def _claim(record: Relayed) -> Claim:
-    referrer = record.referrer_id
-    if referrer is None:
-        raise BadField("referrer_id", "is null: a CLAIM says who brought the customer")
-    return Claim(
-        event_id=record.event_id,
-        customer_id=record.customer_id,
-        occurred_at=record.occurred_at,
-        referrer_id=referrer,
-    )
-
-
-def _withdrawal(record: Relayed) -> Withdrawal:
-    referred, referrer = record.referred_customer_id, record.referrer_id
-    if referred is None or referrer is None:
-        name = "referrer_id" if referrer is None else "referred_customer_id"
-        raise BadField(name, "is null: a WITHDRAWAL says of whom, and whose claim was the first")
-    return Withdrawal(
-        event_id=record.event_id,
-        customer_id=record.customer_id,
-        occurred_at=record.occurred_at,
-        referred_customer_id=referred,
-        referrer_id=referrer,
-    )
-
-
-def _standing(record: Relayed) -> Standing:
-    if record.level not in STANDINGS:
-        raise BadField("level", f"is {record.level!r}: a STANDING says one of {', '.join(STANDINGS)}")
-    if record.clv is None:
-        raise BadField("clv", "is null: a STANDING says what is expected of who stands so, in minor units")
-    if (record.referrer_id is None) == (record.referred_customer_id is None):
-        raise BadField("referrer_id", "or referred_customer_id, one of them, says of whom a STANDING is")
-    return Standing(
-        event_id=record.event_id,
-        customer_id=record.customer_id,
-        occurred_at=record.occurred_at,
-        level=record.level,
-        clv=record.clv,
-        referred_customer_id=record.referred_customer_id,
-        referrer_id=record.referrer_id,
-    )
-
-
-def _mishap(record: Relayed) -> Mishap:
-    if not record.customer_id.startswith(PLACE) or "@" not in record.customer_id:
-        raise BadField("customer_id", f"is {record.customer_id!r}: a MISHAP is of a place, as in {PLACE}DELIVERY@7")
-    return Mishap(event_id=record.event_id, customer_id=record.customer_id, occurred_at=record.occurred_at)
-
-
-_RELAYED: dict[str, Callable[[Relayed], Event]] = {
-    "REROUTED": _rerouted,
-    "REFERRAL": _referral,
-    "CLAIM": _claim,
-    "WITHDRAWAL": _withdrawal,
-    "STANDING": _standing,
-    "MISHAP": _mishap,
-}
+_RELAYED: dict[str, Callable[[Relayed], Event]] = {"REROUTED": _rerouted, **TOLD_OF}
 
 
 def _decoders(registered: Registered | None) -> dict[str, Decoder]:

@@ -135,7 +135,7 @@ RULES: dict[str, Rules] = {
         "time_zone": Rule("is_time_zone(v)", "must be an IANA name, as in Europe/Berlin", uses=(is_time_zone,)),
         "language": Rule("is_language(v)", "must be a BCP 47 tag, as in en or zh", uses=(is_language,)),
         "acquisition_cost": _AMOUNT,
-        "merged_into": _CUSTOMER_ID,
+        "merged_into": _COMMON["customer_id"],
     },
     topics.TICKS: {
         "at": _INSTANT,

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from processors.customer import Customer, Told
 from processors.days import Calendar
 from processors.history import seen_since, within
+from processors.merging import as_of
 
 FORMAT: Final = b"\x01"
 """The format that is written."""
@@ -61,11 +62,15 @@ def canonical(customer: Customer, clock: int | None, horizon_ms: int, calendar: 
     Ids seen before `clock - horizon_ms` go, and days that have left the window at the later of `clock` (ms, None before
     the first tick) and the customer's own time.
     """
-    now = customer.now if clock is None else max(clock, customer.now)
-    history = within(customer.history, calendar.day_of(now))
-    if clock is not None:
-        history = replace(history, seen=seen_since(history.seen, clock - horizon_ms))
-    return replace(customer, history=history)
+    day = calendar.day_of(customer.now if clock is None else max(clock, customer.now))
+    since = 0 if clock is None else clock - horizon_ms
+    history, merge = within(customer.history, day), customer.merge
+    history = replace(history, seen=seen_since(history.seen, since))
+    if merge is not None:
+        _, merge = as_of(history, merge, day)
+        own = merge.own
+        merge = replace(merge, own=None if own is None else replace(own, seen=seen_since(own.seen, since)))
+    return replace(customer, history=history, merge=merge)
 
 
 def facts_bytes(customer: Customer, clock: int | None, horizon_ms: int, calendar: Calendar) -> bytes:

@@ -55,7 +55,7 @@ for i = 1, #erased, 3 do
 end
 
 -- A write is {id, due or false, state, layout, texts}. The first layout is the whole view; any other one has the fields
--- that changed since this owner wrote the view last. An absent value's field must go. Layout 0: no view is kept.
+-- that changed since this owner wrote the view last. An absent value's field must go. Layout 0: no view is kept, -1: it goes.
 local view, gone, due, values, n, dues = {}, {}, {}, {}, 0, 0
 for i = 1, #writes, 5 do
   local id, layout, texts = writes[i], writes[i + 3], writes[i + 4]
@@ -86,6 +86,9 @@ for i = 1, #writes, 5 do
     end
     values[n + 1], values[n + 2] = seq, id
     n = n + 2
+  elseif layout < 0 then
+    call('DEL', prefix .. 'customer:' .. id)
+    call('ZREM', values_key, id)
   end
   if writes[i + 1] then
     due[dues + 1], due[dues + 2] = writes[i + 1], id

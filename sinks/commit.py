@@ -68,11 +68,12 @@ class Record(Struct, frozen=True, array_like=True, gc=False):
 class Write(Struct, frozen=True, gc=False):
     """One customer's new state, view and due instant. view, was: its values, and those that this owner
     wrote last, so that only what changed goes out; None: not known, all goes out. An empty view: none is kept, nobody
-    reads one of a place (K5)."""
+    reads one of a place (K5); hidden: what was kept goes, the id is merged into another (D5)."""
 
     customer: Customer
     view: Values
     was: Values | None = None
+    hidden: bool = False
 
 
 class Commit(Struct, frozen=True, kw_only=True):

@@ -105,6 +105,9 @@ class MemoryStore:
             held.states[name] = state.encode(write.customer)
             if not write.view:
                 held.due[name] = write.customer.next_review
+                if write.hidden:
+                    held.views.pop(name, None)
+                    held.values.pop(name, None)
                 continue
             changed = changed_fields(write)
             fields = {} if write.was is None else held.views[name]

@@ -43,6 +43,7 @@ _TOPIC_OF: Final = {
     "Withdrawal": RELAY,
     "Standing": RELAY,
     "Mishap": RELAY,
+    "Part": RELAY,
 }
 """The core counts by the name of the event, for it knows no topics."""
 

@@ -259,7 +259,13 @@ def packed(commit: Commit, marks: Mapping[str, str]) -> bytes:
     for write in commit.writes:
         customer = write.customer
         if not write.view:
-            writes += (customer.id, str(customer.next_review), _raw(state.encode(customer)), 0, ())
+            writes += (
+                customer.id,
+                str(customer.next_review),
+                _raw(state.encode(customer)),
+                -1 if write.hidden else 0,
+                (),
+            )
             continue
         changed = changed_fields(write)
         layout = layouts.get(changed) or layouts.setdefault(changed, len(layouts) + 1)

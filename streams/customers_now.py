@@ -23,6 +23,7 @@ from schemas.topics import CUSTOMER_VALUE
 from sinks.commit import Fence
 from sinks.keys import Keys
 from sinks.lookup import Lookup
+from streams.export import held
 from streams.policies import TopicPolicies
 from streams.settings import LoyaltyError, Settings
 from streams.texts import read_policy, wording
@@ -59,23 +60,47 @@ class CustomersNow:
         return self._lookup.partitions > 0
 
     def one(self, customer_id: str) -> dict[str, Any] | None:
-        """The view of a customer as of the clock; None for an unknown id."""
+        """The view of a customer as of the clock; None for an unknown id, or one that is merged into another."""
         found = self._lookup.customer(customer_id)
-        if found is None:
+        if found is None or found[1].moved_to is not None:
             return None
         partition, customer = found
         clock, policy = self._at(partition, customer)
         return _worded(whole(view(evaluated(customer, clock, policy), policy)), policy)
 
+    def moved_to(self, customer_id: str) -> str | None:
+        """The id into which a customer is merged (D5)."""
+        found = self._lookup.customer(customer_id)
+        return None if found is None else found[1].moved_to
+
+    def clock_of(self, customer_id: str) -> int | None:
+        """The clock of a customer's partition (ms), never before their last review; None for an unknown id."""
+        found = self._lookup.customer(customer_id)
+        return None if found is None else max(self._at(*found)[0], found[1].now)
+
+    def export(self, customer_id: str) -> dict[str, Any] | None:
+        """All that Redis holds of a customer (D4); None for an unknown id."""
+        found = self._lookup.customer(customer_id)
+        if found is None:
+            return None
+        _, policy = self._at(*found)
+        return held(found[1], self.one(customer_id), policy.calendar)
+
+    def merged(self, customer_id: str) -> list[str]:
+        """The ids merged into a customer, by themselves or by others in between."""
+        found = self._lookup.customer(customer_id)
+        parts = {} if found is None or found[1].merge is None else found[1].merge.parts
+        return sorted({name for part in parts.values() for name in part.links} - {customer_id})
+
     def stored(self, customer_id: str) -> dict[str, Any] | None:
         """The view as its hash has it; None for an unknown id."""
-        held = self._lookup.view(customer_id)
-        return None if held is None else _worded(whole(from_hash(dict(held))), self.policy())
+        fields = self._lookup.view(customer_id)
+        return None if fields is None else _worded(whole(from_hash(dict(fields))), self.policy())
 
     def why(self, customer_id: str) -> list[Why] | None:
         """Why the customer has a reminder of each kind of care, or none (C10), as of the clock; None: unknown id."""
         found = self._lookup.customer(customer_id)
-        if found is None:
+        if found is None or found[1].moved_to is not None:
             return None
         clock, policy = self._at(*found)
         return why(evaluated(found[1], clock, policy), policy)
@@ -83,7 +108,7 @@ class CustomersNow:
     def everyone(self, *, places: bool = False) -> Iterator[dict[str, Any]]:
         """The views of all customers as of the clocks, partition by partition; `places`: and of places (K5)."""
         for partition, customer in self._lookup.customers():
-            if customer.history.place is not None and not places:
+            if customer.moved_to is not None or (customer.history.place is not None and not places):
                 continue
             clock, policy = self._at(partition, customer)
             yield _worded(whole(view(evaluated(customer, clock, policy), policy)), policy)

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from processors.care.ideas import suggestion
 from processors.customer import Customer
-from processors.events import Claim, Mishap, Misplaced, Referral, Standing, Withdrawal
+from processors.events import Forgotten, Misplaced, Part, Relayed, Standing
 from processors.outputs import CareReminder, ChurnRisk, TierChange
 from processors.policy import Policy
 from processors.step import Changes
@@ -20,6 +20,7 @@ from processors.wording import Wording
 from schemas.cloudevents import headers
 from schemas.codec import encode_care_reminder, encode_churn_risk, encode_tier_change, in_own_framing
 from schemas.registry import Registered
+from schemas.relayed import payload_of
 from schemas.told import told_fields
 from schemas.topics import CARE_REMINDERS, CHURN_RISK, CUSTOMER_VALUE, IDENTITIES, RELAY, TIER_CHANGES, TOLD
 from schemas.writer import writer
@@ -44,11 +45,11 @@ class Outgoing(Struct, frozen=True):
     registered: Registered | None = None
 
     def records(self, partition: int, seq: int, changes: Changes, policy: Policy) -> Iterator[Record]:
-        """All that the changes of commit `seq` tell: outputs and referrals, then the nulls of erases,
+        """All that the changes of commit `seq` tell: outputs and referrals, then the nulls of ids merged and erased,
         then what was told (of who came back after an erase, too)."""
         for told in changes.outputs:
             output = told.output
-            if isinstance(output, Referral | Claim | Withdrawal | Standing | Mishap):
+            if isinstance(output, Relayed):
                 yield self._relayed(partition, output)
             elif isinstance(output, ChurnRisk):
                 yield self._churn_risk(partition, output, policy)
@@ -56,6 +57,8 @@ class Outgoing(Struct, frozen=True):
                 yield self._care_reminder(partition, output, policy)
             else:
                 yield self._tier_change(partition, output, policy)
+        for customer_id in changes.moved:  # there is no view of it any more (D5)
+            yield Record(CUSTOMER_VALUE, customer_id.encode(), None, (), customer_id)
         for erased in changes.erased:
             yield from self._erased(erased.customer_id, erased.at)
         for customer_id in changes.told:
@@ -66,7 +69,7 @@ class Outgoing(Struct, frozen=True):
     def rerouted(self, partition: int, item: Placed, customer_id: str) -> Record:
         """A record that belongs to another partition, whole, with where it lay; its framing then needs no registry."""
         event, record, topic, recorded_at = item.event, item.record, item.topic, item.record.timestamp
-        if isinstance(event, Misplaced | Referral | Claim | Withdrawal | Standing | Mishap):
+        if isinstance(event, Misplaced | Relayed):
             return Record(RELAY, customer_id.encode(), record.value, (), customer_id)
         relay = {
             "event_id": getattr(event, "event_id", f"{topic}:{partition}:{record.offset}"),
@@ -83,10 +86,11 @@ class Outgoing(Struct, frozen=True):
             "referrer_id": None,
             "level": None,
             "clv": None,
+            "other_id": None,
         }
         return Record(RELAY, customer_id.encode(), writer(RELAY)(relay), (), customer_id)
 
-    def _relayed(self, partition: int, event: Referral | Claim | Withdrawal | Standing | Mishap) -> Record:
+    def _relayed(self, partition: int, event: Relayed) -> Record:
         relay = {
             "event_id": event.event_id,
             "kind": event.name.upper(),
@@ -97,11 +101,12 @@ class Outgoing(Struct, frozen=True):
             "offset": -1,
             "recorded_at": event.occurred_at,
             "key": None,
-            "record": None,
+            "record": payload_of(event) if isinstance(event, Part) else None,
             "referred_customer_id": getattr(event, "referred_customer_id", None),
             "referrer_id": getattr(event, "referrer_id", None),
             "level": event.level if isinstance(event, Standing) else None,
             "clv": event.clv if isinstance(event, Standing) else None,
+            "other_id": _other(event),
         }
         return Record(RELAY, event.customer_id.encode(), writer(RELAY)(relay), (), event.customer_id)
 
@@ -133,6 +138,12 @@ class Outgoing(Struct, frozen=True):
         yield Record(IDENTITIES, mark.encode(), writer(IDENTITIES)(identity), (), customer_id)
         yield Record(TOLD, key, None, (), customer_id)
         yield Record(CUSTOMER_VALUE, key, None, (), customer_id)
+
+
+def _other(event: Relayed) -> str | None:
+    if isinstance(event, Part):
+        return event.source
+    return event.into if isinstance(event, Forgotten) else None
 
 
 def _told(customer: Customer, seq: int, policy: Policy) -> Record:

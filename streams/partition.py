@@ -322,6 +322,8 @@ class PartitionLoop:
     def _write(self, customer: Customer, risk: Risk | None) -> Write:
         if customer.history.place is not None:
             return Write(customer, ())
+        if customer.moved_to is not None:
+            return Write(customer, (), hidden=True)
         was = self._written.get(customer.id)
         return Write(customer, values(customer, self._policy, was, risk), was)
 
@@ -383,6 +385,8 @@ class PartitionLoop:
         for write in commit.writes:
             if write.view:
                 written[write.customer.id] = write.view
+            else:
+                written.pop(write.customer.id, None)
         while len(cache) > self._config.cache:
             name, _ = cache.popitem(last=False)
             written.pop(name, None)

@@ -12,7 +12,19 @@ from typing import Final
 from msgspec import Struct
 
 from processors.days import DAY_MS
-from processors.events import Claim, Dated, Erase, Mishap, Misplaced, Purchase, Standing, Tick, Withdrawal
+from processors.events import (
+    Claim,
+    Dated,
+    Erase,
+    Forgotten,
+    Mishap,
+    Misplaced,
+    Part,
+    Purchase,
+    Standing,
+    Tick,
+    Withdrawal,
+)
 from processors.policy import Policy
 from schemas.codec import Decode, decode
 from schemas.errors import BadRecord, Oversize
@@ -25,8 +37,8 @@ from streams.time_order import Item, KafkaRecord
 
 TOO_LATE: Final = "TooLate"
 TOO_FAR_AHEAD: Final = "TooFarAhead"
-_TIMELESS: Final = (Erase, Claim, Withdrawal, Standing, Mishap)
-"""What is never too late: an erase has no time, and what is told of kin or of a place needs no id to be known again."""
+_TIMELESS: Final = (Erase, Claim, Withdrawal, Standing, Mishap, Part, Forgotten)
+"""What is never too late: an erase has no time, and what is told of kin, places or ids needs no id of its own."""
 
 
 class LoopConfig(Struct, frozen=True, kw_only=True):

@@ -19,9 +19,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from processors.customer import Customer, Told, apply, forgotten, newcomer
-from processors.events import Dated, Erase
+from processors.events import Dated, Erase, Forgotten
 from processors.exits import count_exit
 from processors.figures import count
+from processors.merging import goes_along
 from processors.money import Unbookable
 from processors.step import Changes, Erased
 from schemas.topics import INPUTS
@@ -118,7 +119,9 @@ class Recovery(PartitionLoop):
         for event, clock, _ in plan.folds:
             name = event.customer_id
             held = now[name] if name in now else known[name]
-            if isinstance(event, Erase):
+            if isinstance(event, Forgotten) and (held is None or not goes_along(held.merge, event)):
+                continue
+            if isinstance(event, Erase | Forgotten):
                 until = max(-1 if clock is None else clock, -1 if held is None else held.now)
                 now[name] = None
                 not_before[name] = until

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from processors.customer import Customer, apply, newcomer
-from processors.events import Dated, Erase, Mishap, Misplaced, Purchase, Standing, Tick
+from processors.events import Dated, Erase, Forgotten, Mishap, Misplaced, Part, Purchase, Standing, Tick
 from processors.money import Unbookable
 from processors.policy import Policy
 from schemas import codec, topics
@@ -66,7 +66,7 @@ def read_histories(
                     erased[event.customer_id] = max(recorded_at, erased.get(event.customer_id, 0))
                     kept.pop(event.customer_id, None)
                 elif (
-                    not isinstance(event, Tick | Standing | Mishap)
+                    not isinstance(event, Tick | Standing | Mishap | Part | Forgotten)
                     and recorded_at > erased.get(event.customer_id, -1)
                     and (until_ms is None or event.occurred_at < until_ms)
                 ):

@@ -394,6 +394,12 @@ def first_in_charge(one: Reminder, care: Care | None, look: Look) -> str | None:
 
 
 def withdrawn(customer_id: str, book: Book, look: Look) -> Iterator[CareReminder]:
-    """What is told of the open reminders of a customer who is forgotten (D4)."""
+    """What is told of the open reminders of a customer who is forgotten (D4), or merged into another (D5)."""
     for one in book.open:
         yield said(customer_id, one, WITHDRAWN, look)
+
+
+def ended(book: Book) -> Book:
+    """The book once all its open reminders are withdrawn: none of them comes again, and nothing waits (D5)."""
+    closed = {(one.kind, one.cause): one for one in book.closed} | {one.key: _closed(one) for one in book.open}
+    return replace(book, open=(), waiting=(), closed=tuple(closed[key] for key in sorted(closed)))

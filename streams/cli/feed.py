@@ -19,6 +19,7 @@ from schemas.partitioner import partition_of
 from streams import ingest, schema_ids
 from streams.cli.command import FAILED, OK, Command
 from streams.cli.output import Output, Progress
+from streams.customers_now import CustomersNow
 from streams.datasets import NAMES, dataset, mark_of
 from streams.ingest import Done, Every, Feed, Limits, Ticking, TickState
 from streams.reading import TopicReader
@@ -321,13 +322,21 @@ def run_erase(args: Namespace, settings: Settings) -> int:
     key = args.id.encode()
     if not 0 < len(key) <= _ID_BYTES_MAX:
         raise UsageError(f"the id has {len(key)} bytes: must be 1 to {_ID_BYTES_MAX} bytes of UTF-8")
+    with CustomersNow(settings) as now:  # before anything is sent: an erase that leaves a profile behind is none
+        along = now.merged(args.id)
     with TopicReader(settings.kafka) as reader:
-        partition = partition_of(key, reader.partitions(topics.CUSTOMERS))
+        partitions = reader.partitions(topics.CUSTOMERS)
+    partition = partition_of(key, partitions)
     offset = send_one(settings.kafka, topics.CUSTOMERS, partition, key, None)
+    for name in along:  # the worker forgets them by itself; this takes their profiles out of the topic
+        send_one(settings.kafka, topics.CUSTOMERS, partition_of(name.encode(), partitions), name.encode(), None)
     told = {"customer_id": args.id, "topic": topics.CUSTOMERS, "partition": partition, "offset": offset}
+    told |= {"merged_ids": along}
     if out.as_json:
         out.record(told)
         return OK
+    if along:
+        out.say(f"erased along with it, for they are merged into it: {', '.join(along)}")
     out.say(f"the erase of {args.id} is on {topics.CUSTOMERS}[{partition}]@{offset}")
     out.say(
         "The worker now removes state, view and due entry and publishes a null on customer-value. What stays is a\n"

@@ -161,6 +161,18 @@ def test_K5_of_a_place_state_and_due_entry_are_kept_and_no_view(store: Driven) -
     assert [name for name, _ in store.pending(PARTITION, "0-0", 10, 10).views] == [b"anna"]
 
 
+def test_D5_of_an_id_that_is_merged_into_another_the_view_goes_and_state_and_due_entry_stay(store: Driven) -> None:
+    epoch = begun(store)
+    assert store.commit(commit(epoch, 1, writes=(write("anna"), write("bo")))) is Answer.DONE
+    merged = replace(write("anna", 40), view=(), hidden=True)
+    assert store.commit(commit(epoch, 2, writes=(merged,))) is Answer.DONE
+    assert store.view("anna") == {}
+    assert store.due() == {"anna": 40, "bo": 2_000}
+    assert [name for name, _ in store.pending(PARTITION, "0-0", 10, 10).views] == [b"bo"]
+    assert store.commit(commit(epoch, 3, writes=(write("anna"),))) is Answer.DONE
+    assert store.view("anna") != {}
+
+
 def test_a_field_that_is_absent_now_leaves_the_hash(store: Driven) -> None:
     epoch = begun(store)
     assert store.commit(commit(epoch, 1, writes=(write("anna", average_order=50, usual_gap_days=7.5),))) is Answer.DONE

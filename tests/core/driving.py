@@ -8,7 +8,7 @@ from typing import Any
 
 from processors import tier
 from processors.customer import Customer
-from processors.events import Claim, Dated, Mishap, Referral, Standing, Withdrawal
+from processors.events import Claim, Dated, Forgotten, Mishap, Part, Referral, Standing, Withdrawal
 from processors.outputs import CareReminder, ChurnRisk, TierChange
 from processors.policy import Policy
 from processors.step import Batch, Changes
@@ -38,6 +38,8 @@ class Partition:
         self.claims: list[Claim | Withdrawal] = []
         self.news: list[Standing] = []
         self.mishaps: list[Mishap] = []
+        self.parts: list[Part | Forgotten] = []
+        self.moved: list[str] = []
         self.counts: Counter[str] = Counter()
 
     def run(self, log: Iterable[Entry]) -> Partition:
@@ -101,6 +103,7 @@ class Partition:
 
     def keep(self, changes: Changes) -> None:
         self.counts.update(changes.counts)
+        self.moved += changes.moved
         for erased in changes.erased:
             self.not_before[erased.customer_id] = erased.at
         for name, customer in changes.customers.items():
@@ -119,6 +122,8 @@ class Partition:
                 self.news.append(one.output)
             elif isinstance(one.output, Mishap):
                 self.mishaps.append(one.output)
+            elif isinstance(one.output, Part | Forgotten):
+                self.parts.append(one.output)
             elif isinstance(one.output, ChurnRisk):
                 self.risks.append(one.output)
             elif isinstance(one.output, CareReminder):

@@ -7,10 +7,13 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from processors.events import Forgotten, Link, Part
+from processors.history import History
 from processors.outputs import ChurnRisk, Reason
 from processors.policy import Policy
 from processors.step import Changes, Telling
 from schemas import codec, library, topics
+from schemas.errors import BadField
 from sinks.commit import Record
 from streams.outgoing import Outgoing
 from streams.texts import wording
@@ -101,3 +104,43 @@ def test_what_subscribers_are_told_names_every_transition_field_and_header() -> 
     assert f"| `churn-risk` | {', '.join(f'`{name}`' for name in headers)} (`true` or `false`) |" in page
     plain = {"event_id", "customer_id", "at", "policy", "tier", "transition", "level", "previous_level", "holdout"}
     assert all(f"`{name}`" in page for name in schema.keys() - plain)
+
+
+PART = Part(
+    event_id="a:5:x", customer_id="b", occurred_at=5, source="a", links={"a": Link("b", 3)},
+    facts=History(first_at=1, lifetime_value=7, categories={"cd": 2}),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        PART,
+        replace(PART, links={}, facts=None),
+        Forgotten(event_id="a:b:9", customer_id="a", occurred_at=9, into="b"),
+    ],
+)
+def test_D5_what_partitions_tell_each_other_of_merged_ids_travels_whole(event: Part | Forgotten) -> None:
+    changes = Changes(customers={}, told=(), outputs=(Telling("a", event),), erased=(), counts={}, moved=("a",))
+    relayed, gone = Outgoing(lambda _: "mark", wording).records(3, 7, changes, speaking("en"))
+    assert codec.decode(topics.RELAY, relayed.value, relayed.key) == event
+    assert (relayed.key, gone) == (event.customer_id.encode(), Record(topics.CUSTOMER_VALUE, b"a", None, (), "a"))
+
+
+@pytest.mark.parametrize(
+    ("broken", "says"),
+    [
+        ({"other_id": None}, "other_id is null: a PART says whose facts it holds"),
+        ({"record": b"\x02"}, "this release reads"),
+        ({"record": b"\x01\xff"}, "does not hold the facts of 'a'"),
+        ({"other_id": "c"}, "does not say since when 'c' is merged"),
+        ({"kind": "FORGOTTEN", "other_id": None}, "FORGOTTEN says with whom"),
+    ],
+)
+def test_D5_a_part_that_cannot_be_read_is_refused(broken: dict[str, Any], says: str) -> None:
+    changes = Changes(customers={}, told=(), outputs=(Telling("a", PART),), erased=(), counts={})
+    (relayed,) = Outgoing(lambda _: "mark", wording).records(3, 7, changes, speaking("en"))
+    assert relayed.value is not None
+    value = codec.write(topics.RELAY, codec.read(topics.RELAY, relayed.value) | broken)
+    with pytest.raises(BadField, match=says):
+        codec.decode(topics.RELAY, value, None)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from processors.days import DAY_MS
 from schemas import codec, topics
 from streams import summary
-from streams.cli import ask
+from streams.cli import overview
 from streams.cli.ask import money
 from streams.cli.output import Output
 from streams.customers_now import FIELDS, JSON_FIELDS, whole
@@ -157,7 +157,7 @@ def test_W4_word_of_mouth_in_words() -> None:
     out = io.StringIO()
     told = summary.word_of_mouth(MOUTH)
     assert told is not None
-    ask._say_word_of_mouth(Output(stdout=out), told)
+    overview._say_word_of_mouth(Output(stdout=out), told)
     assert out.getvalue().strip().splitlines() == [
         "Word of mouth: 30 of 100 customers (30.0%) came through others, with 90 purchases; 8 leads have not bought"
         " yet.",
@@ -174,7 +174,7 @@ def test_X0_X2_exits_in_words_with_the_first_few_and_the_rest() -> None:
     counts |= {"lost_at:s1": 28, "lost_untouched": 9, "lost_complaining": 2, "won_back": 2, "won_back_value": 12_345}
     counts |= {"win_back:attempts": 3, "win_back:cost": 900}
     policy = policy_of('[programme]\nname = "p"\nversion = 1\ncurrency = "USD"\n[[tiers]]\nname = "member"\n')
-    ask._say_exits(Output(stdout=out), policy, summary.exits(counts))
+    overview._say_exits(Output(stdout=out), policy, summary.exits(counts))
     assert out.getvalue().strip().splitlines() == [
         "Lost so far: 28; of them 9 without a contact by us in the year before, 2 with a complaint open. Most of all"
         " for reason 7 (7), reason 6 (6), reason 5 (5), reason 4 (4), reason 3 (3), other (3).",
@@ -182,7 +182,7 @@ def test_X0_X2_exits_in_words_with_the_first_few_and_the_rest() -> None:
         "Won back: 2, with 123.45 USD at stake. 3 contacts with the lost cost 9.00 USD.",
     ]
     silent = io.StringIO()
-    ask._say_exits(Output(stdout=silent), policy, summary.exits({}))
+    overview._say_exits(Output(stdout=silent), policy, summary.exits({}))
     assert silent.getvalue() == ""
 
 
@@ -196,11 +196,11 @@ def test_C2_C4_care_by_kind_with_what_was_done_in_time_and_what_never_went() -> 
     assert lines["RISK"] == ("RISK", {"DUE": 5, "FULFILLED": 3, "EXPIRED": 1}, {"cap": 4}, 0.75)
     assert (lines["BIRTHDAY"].in_time, lines["WELCOME"].dropped) == (None, {"consent": 1})
     out = io.StringIO()
-    ask._say_care(Output(stdout=out), list(lines.values()))
+    overview._say_care(Output(stdout=out), list(lines.values()))
     assert "75.0%" in out.getvalue()
     assert "cap (4)" in out.getvalue()
     silent = io.StringIO()
-    ask._say_care(Output(stdout=silent), [])
+    overview._say_care(Output(stdout=silent), [])
     assert silent.getvalue() == ""
 
 

@@ -14,6 +14,7 @@ from processors.customer import Customer, Told
 from processors.figures import count
 from processors.history import Kin
 from processors.kin import clv_of, level_of
+from processors.merging import own_facts
 from processors.view import from_hash, view
 from processors.word_of_mouth import referrer_of
 from schemas import state
@@ -80,9 +81,15 @@ def _due(world: World) -> None:
         clock = world.store.fence(partition).clock
         due = {name: state.decode(blob).next_review for name, blob in held.states.items()}
         assert held.due == due, f"p{partition}: not exactly one due entry, at next_review, for each customer"
-        assert held.views.keys() == {name for name in due if not name.startswith(PLACE)}
+        states = {name: state.decode(blob) for name, blob in held.states.items()}
+        assert held.views.keys() == {name for name, one in states.items() if _is_seen(one)}
         early = [name for name, at in due.items() if clock is not None and at <= clock]
         assert not early, f"p{partition}: still due at the clock: {early}"
+
+
+def _is_seen(one: Customer) -> bool:
+    """Whether there is a view of it: not of a place (K5), nor of an id merged into another (D5)."""
+    return not one.id.startswith(PLACE) and one.moved_to is None
 
 
 def _plain(customer: Customer, world: World) -> Customer:
@@ -116,6 +123,8 @@ def _kin(world: World) -> None:
     policies = {policy.label: policy for policy in world.shop.policies.values()}
     views = {name: view for held in world.store.partitions.values() for name, view in held.views.items()}
     for name, one in found.items():
+        if any(other.merge is not None for other in found.values()):
+            break  # who is known under several ids hears of them under each (D5)
         if name.startswith(PLACE):
             continue
         referrer, policy = referrer_of(one.history, name), policies[views[name]["policy"]]
@@ -215,7 +224,7 @@ def _values(world: World) -> None:
     assert published == views, f"customer-value is not the view: {published.keys() ^ views.keys()}"
     policies = {policy.label: policy for policy in world.shop.policies.values()}
     for name, customer in customers(world).items():
-        if name.startswith(PLACE):
+        if not _is_seen(customer):
             continue
         policy = policies[str(from_hash(views[name])["policy"])]
         texts = {field: str(value) for field, value in view(customer, policy).items() if value is not None}
@@ -247,9 +256,10 @@ def _counters(world: World, undisturbed: World) -> None:
     for partition, held in world.store.partitions.items():
         there: Counter[str] = Counter()
         for name, blob in held.states.items():
+            one = state.decode(blob)
             if name.startswith(PLACE):
                 continue
-            count(there, None, state.decode(blob), policies[held.views[name]["policy"]])
+            count(there, None, one, policies[held.views[name]["policy"]] if _is_seen(one) else world.shop.policy)
         counted, present = ({name: n for name, n in c.items() if n and _of_people(name)} for c in (held.kpi, there))
         assert counted == present, f"p{partition}: counted {counted}, there are {present}"
         if not world.rewound:
@@ -263,18 +273,22 @@ def _of_people(name: str) -> bool:
     """Whether the figure is a sum over the customers as they are; exits are of the past, too."""
     sorts = (
         "customers:", "risk:", "gained", "leads_", "sales_", "lost_referred", "referrers", "referrals_refused:",
-        "complaints_", "resolve_le_", "overdue:", "benefits",
+        "complaints_", "resolve_le_", "overdue:", "benefits", "merged", "merges_refused:",
     )  # fmt: skip
     return name.startswith(sorts) and name != "referrals_refused:self"
 
 
 def _sales(world: World) -> None:
-    """Each sale of the shop's book is folded once: found by its number, though it came late, twice or astray."""
+    """Each sale of the shop's book is folded once: found by its number, though it came late, twice or astray; and is
+    of one customer once, whoever was merged into whom (D5)."""
     states = customers(world)
+    shown = sum(one.history.lifetime_purchases for one in states.values() if one.moved_to is None)
+    own = sum(own_facts(one.history, one.merge).lifetime_purchases for one in states.values())
+    assert shown == own, f"{shown} purchases in views, {own} were made"
     for name, sales in world.shop.sales.items():
         if name in world.shop.erased | world.shop.gone:
             continue
-        history = states[name].history
+        history = own_facts(states[name].history, states[name].merge)
         assert history.lifetime_purchases == len(sales), f"{name}: {history.lifetime_purchases} of {len(sales)} sales"
 
 

@@ -203,6 +203,7 @@ class _Maker:
         )
         self.names = names if not live else names[:8]
         self.ids: Counter[str] = Counter()
+        self.merges = rng.random() < 0.5  # in one town of two profiles merge the ids whose events travel (D5)
 
     # -- pieces
 
@@ -340,6 +341,8 @@ class _Maker:
             more = {"birthday": rng.choice(("02-29", "06-01", None)), "consent": rng.choice(({}, {"store": False}))}
             zone = rng.choice((None, "Asia/Kathmandu"))
             more |= {"employee_id": rng.choice(("eve", None)), "staff": rng.random() < 0.1}
+            if name in self.shop.relayed and self.merges:
+                more["merged_into"] = rng.choice((*sorted(self.shop.relayed), "nobody yet", None))
             self.dated(CUSTOMERS, name, at, {"joined_at": START, "language": "en", "time_zone": zone, **more})
 
     def buy(self, name: str, at: int, late: bool) -> None:
