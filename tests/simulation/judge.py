@@ -12,9 +12,9 @@ from processors.care.actions import PLACE
 from processors.care.book import reminder_id
 from processors.customer import Customer, Told
 from processors.figures import count
-from processors.history import Kin
+from processors.history import History, Kin
 from processors.kin import clv_of, level_of
-from processors.merging import own_facts
+from processors.merging import Merge, own_facts
 from processors.view import from_hash, view
 from processors.word_of_mouth import referrer_of
 from schemas import state
@@ -96,17 +96,32 @@ def _plain(customer: Customer, world: World) -> Customer:
     """Without what depends on when somebody looked (after a recovery `now` is the recovery's), or when news came."""
     clock = max(tick.clock or 0 for tick in map(world.store.fence, world.store.partitions))
     plain = state.canonical(customer, clock, HORIZON, world.shop.policy.calendar)
-    plain = replace(plain, history=replace(plain.history, kin={}))  # see `_kin`
+    plain = replace(plain, history=_without_kin(plain.history), merge=_merge_without_kin(plain.merge))  # see `_kin`
     return replace(plain, now=0) if world.rewound else plain
 
 
+def _without_kin(history: History) -> History:
+    return replace(history, kin={})
+
+
+def _merge_without_kin(merge: Merge | None) -> Merge | None:
+    if merge is None:
+        return None
+    parts = {name: replace(held, facts=_without_kin(held.facts)) for name, held in merge.parts.items()}
+    return replace(merge, own=None if merge.own is None else _without_kin(merge.own), parts=parts)
+
+
 def _states(world: World, undisturbed: World) -> None:
-    found, wanted = customers(world), customers(undisturbed)
+    found, wanted = (
+        {name: one for name, one in customers(which).items() if one.moved_to != ""}  # known by parts that are gone
+        for which in (world, undisturbed)
+    )
     assert found.keys() == wanted.keys(), f"other customers: {found.keys() ^ wanted.keys()}"
     assert not found.keys() & world.shop.gone, "an erased customer is there"
     settled = world.shop.settled
     for name, customer in found.items():
         one, other = _plain(customer, world), _plain(wanted[name], world)
+        assert one.merge == other.merge, f"{name}: {_differ(one.merge, other.merge)}"
         if name in settled:
             assert state.encode(one) == state.encode(other), f"{name}: {_differ(one, other)}"
             assert customer.told == wanted[name].told
@@ -118,13 +133,13 @@ def _states(world: World, undisturbed: World) -> None:
 
 def _kin(world: World) -> None:
     """Whoever brought others knows what each of them is worth, and they know how their referrer stands, as of the
-    other's last review (W2, W3)."""
+    other's last review (W2, W3). Where ids merge and come apart they hear under each, and late (D5)."""
+    if world.shop.merges:
+        return
     found = customers(world)
     policies = {policy.label: policy for policy in world.shop.policies.values()}
     views = {name: view for held in world.store.partitions.values() for name, view in held.views.items()}
     for name, one in found.items():
-        if any(other.merge is not None for other in found.values()):
-            break  # who is known under several ids hears of them under each (D5)
         if name.startswith(PLACE):
             continue
         referrer, policy = referrer_of(one.history, name), policies[views[name]["policy"]]

@@ -174,6 +174,7 @@ class Shop(Struct):
     erased: set[str]
     sales: dict[str, dict[str, int]]
     misplaced: int = 0
+    merges: bool = False
 
 
 def shop_year(rng: Random) -> Shop:
@@ -203,7 +204,7 @@ class _Maker:
         )
         self.names = names if not live else names[:8]
         self.ids: Counter[str] = Counter()
-        self.merges = rng.random() < 0.5  # in one town of two profiles merge the ids whose events travel (D5)
+        self.shop.merges = rng.random() < 0.5  # in one of two, profiles merge the ids whose events travel (D5)
 
     # -- pieces
 
@@ -341,7 +342,7 @@ class _Maker:
             more = {"birthday": rng.choice(("02-29", "06-01", None)), "consent": rng.choice(({}, {"store": False}))}
             zone = rng.choice((None, "Asia/Kathmandu"))
             more |= {"employee_id": rng.choice(("eve", None)), "staff": rng.random() < 0.1}
-            if name in self.shop.relayed and self.merges:
+            if name in self.shop.relayed and self.shop.merges:
                 more["merged_into"] = rng.choice((*sorted(self.shop.relayed), "nobody yet", None))
             self.dated(CUSTOMERS, name, at, {"joined_at": START, "language": "en", "time_zone": zone, **more})
 
