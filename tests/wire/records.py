@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from io import BytesIO
 from typing import Any
 
@@ -17,7 +18,11 @@ INPUT_TOPICS = (topics.PURCHASES, topics.COMPLAINTS, topics.CONTACTS, topics.CUS
 AMOUNTS = st.integers(-(10**13), 10**13)
 INSTANTS = st.integers(0, TIME_END_MS - 1) | st.integers(1_400_000_000_000, 1_600_000_000_000)
 IDS = st.text(min_size=1, max_size=32)  # at most 128 bytes
-DAYS = st.dates().map(str) | st.dates().map(lambda day: str(day)[5:]) | st.just("02-29")
+DAYS = (
+    st.dates(date(1800, 1, 1), date(2199, 12, 31)).map(str)
+    | st.dates().map(lambda day: str(day)[5:])
+    | st.just("02-29")
+)
 
 ACCEPTED: dict[str, st.SearchStrategy[Any]] = {
     "event_id": st.text(min_size=1, max_size=200),
