@@ -196,6 +196,16 @@ RULES = {
         "A return takes back value and margin on its own day and counts in `returns_365d`; the sale stays a purchase.",
     ),
     "D3": ("Newcomers", "An unknown customer is created by their first event; the profile may come later."),
+    "D4": (
+        "Forgetting",
+        "An erase removes all that is held of a customer, with the ids merged into them; what happened up to it stays"
+        " away, in a rebuild too. `customer ID --export` gives a person all that is held.",
+    ),
+    "D5": (
+        "Ids that are one customer",
+        "`merged_into` of a profile lets one id's history count for another's, across partitions, and taken back it"
+        " comes apart again; nothing is counted twice or lost. A merge into oneself or in a circle is refused.",
+    ),
     "D6": (
         "What cannot be used",
         "A record that breaks the contract goes to `dead-letters` with the reason and its original bytes, one that came"

@@ -142,6 +142,11 @@ class _Step:
         if self.now < at < self.until:
             self.until = at
 
+    def _lapses(self, one: Reminder) -> int:
+        """When a reminder ends by time alone (ms): its cause may end before it, where the customer has moved zones."""
+        true = self.true.get(one.key)
+        return one.expires_at if true is None else min(one.expires_at, true.expires_at)
+
     # -- what is open
 
     def _lives(self, one: Reminder) -> Reminder | None:
@@ -158,7 +163,7 @@ class _Step:
             for number in range(one.step + 1, step + 1):
                 self._tell(replace(one, step=number), ESCALATED)
             one = replace(one, step=step)
-        self._again(one.expires_at)
+        self._again(self._lapses(one))
         return one
 
     def _ended(self, one: Reminder) -> tuple[str, int | None]:
@@ -289,7 +294,7 @@ class _Step:
             care = self.kinds[one.kind]
             at, _ = self.held(care, self.now, sent)
             if at > self.now:
-                self._again(min(at, one.expires_at))
+                self._again(min(at, self._lapses(one)))
                 left.append(one)
                 continue
             channel = slots.channel_for(care, self.look.profile, self.look.policy.care_rules) or ""
@@ -324,7 +329,7 @@ class _Step:
         step = self._escalated(one)
         for number in range(1, step + 1):
             self._tell(replace(one, step=number), ESCALATED)
-        self._again(one.expires_at)
+        self._again(self._lapses(one))
         return replace(one, step=step)
 
     def _first(self, one: Reminder) -> tuple[int, int, int, str, str]:

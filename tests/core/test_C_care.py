@@ -627,6 +627,19 @@ def test_C1_a_condition_over_the_view_decides_when_a_cause_comes_up():
     assert partition.counts["care_dropped:SMALL:when"] == 1
 
 
+def test_C4_who_moves_east_has_their_day_sooner_and_the_next_review_knows():
+    kind = '[[care]]\nkind = "FESTIVAL"\nshape = "festival"\nexpires_days = 1\nfree = true\n'
+    rules = "[care_rules]\nmax_per_30_days = 0\n[calendar]\nfestivals = [ { name = 'New Year', date = '01-01' } ]\n"
+    start = utc("2025-12-20T12:00")
+    for bounds in (rules, rules.replace("max_per_30_days = 0\n", "")):  # it waits; it is open
+        log = [sale(start), profile(utc("2026-01-01T06:00"), time_zone="Asia/Kathmandu")]
+        held = Partition(policy_of(HEAD + bounds + kind)).run([*plainly(log), utc("2026-01-01T07:00")])
+        ends = utc("2026-01-01T18:15")  # their midnight
+        assert held.customers["anna"].next_review == ends
+        held.run([ends])
+        assert not held.customers["anna"].told.care.open + held.customers["anna"].told.care.waiting
+
+
 def test_C1_a_sentence_names_the_customers_own_day():
     kind = '[[care]]\nkind = "BIRTHDAY"\nshape = "calendar"\nlead_days = 3\nexpires_days = 7\n'
     english = Wording((ROOT / "processors/texts/en.toml").read_text(), "en")

@@ -28,7 +28,7 @@ from tests.oracle import care as oracle
 pytestmark = [pytest.mark.live, pytest.mark.slow, pytest.mark.timeout(1_500)]
 
 POLICY = Path(ROOT) / "infra" / "policy-completejourney.toml"
-CUSTOMERS = int(os.environ.get("LOYALTY_TEST_CUSTOMERS", "600" if os.environ.get("CI") else "150"))
+CUSTOMERS = int(os.environ.get("LOYALTY_TEST_CUSTOMERS", "400" if os.environ.get("CI") else "150"))
 NEVER_HERE = {"POLICY_CHANGE"}
 """One policy, so that it moves nobody."""
 
