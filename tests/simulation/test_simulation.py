@@ -9,7 +9,7 @@ import pytest
 from tests.simulation.faults import RATES
 from tests.simulation.run import run
 
-SEEDS = 300
+SEEDS = 200
 CHUNK = 20
 
 _happened: dict[int, Counter[str]] = {}
