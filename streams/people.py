@@ -42,6 +42,7 @@ def with_people(feed: Dataset, seed: int) -> Dataset:
     made: list[Made] = []
     for name, (first, last) in spans.items():
         made += _person(name, first, last, feed.last_ms, Random(f"{seed}:{name}"))
+    made += _bad_week(spans, feed.first_ms or 0, feed.last_ms, seed)
     made += _those_who_serve(feed.first_ms or 0, feed.last_ms, seed)
     made.sort(key=lambda one: (one[0], one[1], one[2]["customer_id"], one[2]["event_id"]))
     held = [Item(at, number, topic, record["customer_id"].encode(), codec.write(topic, record))
@@ -74,6 +75,16 @@ def _person(name: str, first: int, last: int, end: int, rng: Random) -> Iterator
         yield from _contact(f"contact-{name}-{number}", name, rng.randint(first, end), rng)
     if rng.random() < 0.06:
         yield from _agreed(f"agreed-{name}", name, rng.randint(first, last), end, rng)
+
+
+def _bad_week(spans: dict[str, list[int]], first: int, end: int, seed: int) -> Iterator[Made]:
+    """In the middle of it all a store delivers badly, and some complain: a cause to be found (K5)."""
+    rng, at = Random(f"{seed}:a bad week"), first + (end - first) // 2
+    there = sorted(name for name, (since, _) in spans.items() if since < at)
+    for name in rng.sample(there, min(8, len(there))):
+        for made in _complaint(f"bad-week-{name}", name, at + rng.randint(0, 6) * DAY_MS, end, rng):
+            when, topic, record = made
+            yield when, topic, record | {"about": "DELIVERY", "store_id": "367"}
 
 
 def _those_who_serve(first: int, end: int, seed: int) -> Iterator[Made]:

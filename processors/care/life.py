@@ -105,7 +105,7 @@ class _Step:
         for one in self.book.open:
             kept = self._lives(one)
             if kept is None:
-                closed[one.key] = _closed(one)
+                closed[one.key] = self._end(one)
             else:
                 opened.append(kept)
         if self.pooled:  # in this very review: nobody is warned of whom they have lost
@@ -117,7 +117,7 @@ class _Step:
             if key not in held and key not in closed:
                 why = self._not_worth(one)
                 if why:
-                    closed[key] = _closed(one, why)
+                    closed[key] = self._end(one, why)
                     self.dropped.append((one.kind, why))
                 else:
                     waiting.append(one)
@@ -141,6 +141,11 @@ class _Step:
     def _again(self, at: int) -> None:
         if self.now < at < self.until:
             self.until = at
+
+    def _end(self, one: Reminder, reason: str = "") -> Closed:
+        """A cause that has ended; what is called back is told once, however often they buy of it later."""
+        care = self.kinds.get(one.kind)
+        return _closed(one, reason, for_good=care is not None and care.on == "bought")
 
     def _lapses(self, one: Reminder) -> int:
         """When a reminder ends by time alone (ms): its cause may end before it, where the customer has moved zones."""
@@ -255,7 +260,7 @@ class _Step:
             self.untold.append(said(self.customer_id, one, FULFILLED, self.look, done_at))
         if self.now >= one.expires_at and one.kind in self.kinds:
             self.dropped.append((one.kind, self.held(self.kinds[one.kind], one.expires_at - 1)[1]))
-        closed[one.key] = _closed(one)
+        closed[one.key] = self._end(one)
         return None
 
     def _not_worth(self, one: Reminder) -> str:
@@ -303,7 +308,7 @@ class _Step:
                 sent = (*(at for at in sent if at > self.now - slots.SPAN_MS), self.now)
             programme = self.look.policy.programme
             if care.held_out and not care.internal and held_out(programme.name, self.customer_id, programme.holdout):
-                closed[one.key] = _closed(one)
+                closed[one.key] = self._end(one)
                 self._tell(gone, HELD_OUT)
                 continue
             self._tell(gone, DUE)
@@ -342,9 +347,9 @@ class _Step:
         self.outputs.append(said(self.customer_id, one, status, self.look, done_at))
 
 
-def _closed(one: Reminder, reason: str = "") -> Closed:
+def _closed(one: Reminder, reason: str = "", *, for_good: bool = False) -> Closed:
     """A cause that has ended, kept until two days after it can't come up again: the customer may move zones."""
-    return Closed(*one.key, one.expires_at + 2 * DAY_MS, reason)
+    return Closed(*one.key, FOREVER if for_good else one.expires_at + 2 * DAY_MS, reason)
 
 
 def said(customer_id: str, one: Reminder, status: str, look: Look, done_at: int | None = None) -> CareReminder:

@@ -401,8 +401,10 @@ def test_C1_a_recall_reaches_who_bought_long_ago_once_and_not_for_each_purchase(
     partition = Partition(policy_of(HEAD)).run([*plainly([sale(start)]), start + 200 * DAY_MS])
     later = policy_of(HEAD + kind)
     partition.around_is(tier.surroundings(later, since=start + 200 * DAY_MS), later)
-    partition.run([*plainly([sale(start + 210 * DAY_MS, 100, 1), sale(start + 220 * DAY_MS, 100, 2)])])
-    assert [(one.status, one.at) for one in partition.care] == [("DUE", start + 200 * DAY_MS)]
+    again = [sale(start + day * DAY_MS, 100, day) for day in (210, 220, 560, 900)]
+    partition.run([*plainly(again), start + 1_300 * DAY_MS])
+    assert [(one.status, one.at) for one in partition.care][0] == ("DUE", start + 200 * DAY_MS)
+    assert [one.status for one in partition.care] == ["DUE", "EXPIRED"]
 
 
 def test_D1_no_tick_for_years_leaves_no_short_lived_reminder_out():
