@@ -236,7 +236,7 @@ def problems(dump: Dump) -> list[str]:
 
 
 def due_problems(dump: Dump | Kept) -> Iterator[str]:
-    """Each customer must have a state, a view and exactly one due entry, at its next review; of a place there is no view."""
+    """Each customer must have a state, a view and exactly one due entry, at its next review; a place has no view."""
     for customer_id in dump.states.keys() | dump.due.keys() | dump.views.keys():
         seen = customer_id in dump.views or customer_id.startswith(PLACE)
         if customer_id not in dump.states or not seen:
