@@ -54,7 +54,8 @@ class Apicurio:
         told = {
             "QUARKUS_HTTP_HOST": "127.0.0.1",
             "QUARKUS_HTTP_PORT": str(self.port),
-            "QUARKUS_MANAGEMENT_ENABLED": "false",
+            "QUARKUS_MANAGEMENT_HOST": "127.0.0.1",  # cannot be turned off: 9000, of all machine's, unless named
+            "QUARKUS_MANAGEMENT_PORT": str(free_port()),
             "QUARKUS_LOG_LEVEL": "WARN",
             "APICURIO_STORAGE_KIND": "kafkasql",
             "APICURIO_KAFKASQL_BOOTSTRAP_SERVERS": self._kafka,
