@@ -18,10 +18,10 @@ RECOVERED: Final = 4
 def count_complaints(counts: Counter[str], before: Customer | None, after: Customer | None) -> None:
     """Adds what changed between `before` and `after` (None: not there) to `counts` (K4).
 
-    By `about`, `store`, `severity` and `employee`, as in `complaints_open:about:DELIVERY`: complaints_open,
-    complaints_resolved, complaints_rated, their complaints_satisfaction (sum of 1 to 5), complaints_recovered, and of
-    the resolved the class of hours it took, `resolve_le_24`. overdue: promises open past their due, by `kind`, `store`
-    and `employee`.
+    By `about`, `store`, `severity` and `employee`, as in `complaints_open:about:DELIVERY`: complaints_open, of them
+    complaints_overdue, complaints_resolved, complaints_rated, their complaints_satisfaction (sum of 1 to 5),
+    complaints_recovered, and of the resolved the class of hours it took, `resolve_le_24`. overdue: promises open past
+    their due, by `kind`, `store` and `employee`.
     """
     now, was = _figures(after), _figures(before)
     if now != was:
@@ -37,9 +37,11 @@ def _figures(customer: Customer | None) -> Counter[str]:
         return _NONE
     found = Counter[str]()
     owner = owner_of(customer.history, customer.told.charge)
+    late = [due for due in customer.told.care.open if due.owed and due.due_at <= customer.now]
+    waited = {due.cause.rpartition(":")[0] for due in late}
     for one in customer.history.complaints:
         sorts = {"about": one.about, "store": one.store_id, "severity": str(one.severity), "employee": owner}
-        numbers = {"complaints_open": 1}
+        numbers = {"complaints_open": 1, "complaints_overdue": int(one.complaint_id in waited)}
         if one.status == "RESOLVED":
             numbers = {
                 "complaints_resolved": 1,
@@ -49,9 +51,8 @@ def _figures(customer: Customer | None) -> Counter[str]:
             numbers |= {"complaints_rated": 1, "complaints_satisfaction": one.satisfaction}
             numbers["complaints_recovered"] = int(one.satisfaction >= RECOVERED)
         _add(found, numbers, sorts)
-    for due in customer.told.care.open:
-        if due.owed and due.due_at <= customer.now:
-            _add(found, {"overdue": 1}, {"kind": due.kind, "store": due.store, "employee": due.employee or owner})
+    for due in late:
+        _add(found, {"overdue": 1}, {"kind": due.kind, "store": due.store, "employee": due.employee or owner})
     return found
 
 

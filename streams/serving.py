@@ -43,12 +43,13 @@ def promises(counts: Mapping[str, int], by: str) -> list[Promises]:
 
 
 class Complaints(NamedTuple):
-    """K4, of what complaints are about, of one store or severity: open ones, resolved ones; of those whose complainant
-    said how content they are with the remedy (1 to 5) the share recovered (4 or 5) and the average; times to reply and
-    to resolve by class of hours (up to 1, 4, 8, 24, 72, 168, 720, above)."""
+    """K4, of what complaints are about, of one store or severity: open ones, of them overdue ones, resolved ones; of
+    those whose complainant said how content they are with the remedy (1 to 5) the share recovered (4 or 5) and the
+    average; times to reply and to resolve by class of hours (up to 1, 4, 8, 24, 72, 168, 720, above)."""
 
     name: str
     open: int
+    overdue: int
     resolved: int
     recovered: float | None
     satisfaction: float | None
@@ -58,7 +59,7 @@ class Complaints(NamedTuple):
 
 def complaints(counts: Mapping[str, int], by: str) -> list[Complaints]:
     """A line for each of `by`: about, store or severity, by name."""
-    kinds = ("open", "resolved", "rated", "recovered", "satisfaction")
+    kinds = ("open", "overdue", "resolved", "rated", "recovered", "satisfaction")
     families = [f"complaints_{kind}" for kind in kinds]
     for what in ("reply", "resolve"):
         families += [f"{what}_le_{hours}" for hours in _CLASSES]
@@ -66,6 +67,7 @@ def complaints(counts: Mapping[str, int], by: str) -> list[Complaints]:
         Complaints(
             name,
             held["complaints_open"],
+            held["complaints_overdue"],
             held["complaints_resolved"],
             share(held["complaints_recovered"], held["complaints_rated"]),
             share(held["complaints_satisfaction"], held["complaints_rated"]),

@@ -91,6 +91,8 @@ def test_K0_a_promise_is_overdue_from_its_due_to_its_end_by_time_alone():
     assert counted(after(REPLY, *log), "overdue") == {}
     held = after(REPLY, *log, NOON + 24 * HOUR_MS)
     assert counted(held, "overdue") == {"overdue:kind:COMPLAINT_REPLY": 1, "overdue:store:s1": 1}
+    by_cause = [f"complaints_overdue:{one}" for one in ("about:DELIVERY", "store:s1", "severity:3")]
+    assert counted(held, "complaints_overdue") == dict.fromkeys(by_cause, 1)
     held.run(plainly([complaint(NOON + 30 * HOUR_MS, "RESOLVED")]))
     assert counted(held, "overdue") == {}
     assert counted(held, "late")["late:kind:COMPLAINT_REPLY"] == 1
