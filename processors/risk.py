@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 from msgspec.structs import replace
 
 from processors.care.people import held_out
+from processors.charge import owner_of
 from processors.customer import Customer, Exit, Told
 from processors.history import History, recent
 from processors.outputs import ChurnRisk, Reason
@@ -294,6 +295,6 @@ def exit_of(facts: History, told: Told, risk: Risk, now: int, policy: Policy) ->
         open_complaints=sum(one.status != "RESOLVED" for one in facts.complaints),
         paid_back=payback(facts, told.paid_back_at) is not None,
         store=facts.last_store,
-        employee=None if facts.profile is None else facts.profile.employee_id,
+        employee=owner_of(facts, told.charge),
         reasons={reason.code: round(reason.weight, 6) for reason in why},
     )

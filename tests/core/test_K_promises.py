@@ -349,3 +349,12 @@ def test_E3_who_serves_is_cared_for_and_in_no_figure_of_customers():
 
 def shown(held: Partition) -> object:
     return view(held.customers["anna"], held.policy)["employee_id"]
+
+
+def test_E3_X1_who_is_lost_from_the_pool_is_lost_of_nobody():
+    lost = "[risk]\nlost = { gaps = 2.0, least_days = 60, most_days = 90 }\n"
+    bought = [sale(NOON + day * DAY_MS, number=day) for day in range(0, 40, 5)]
+    for care, counted_of in ((OWNER, {}), (TOUCH, {"lost_of:eve": 1})):
+        held = after(lost + care, profile(NOON, employee_id="eve"), *bought, NOON + 300 * DAY_MS)
+        assert held.customers["anna"].told.level == "LOST"
+        assert counted(held, "lost_of") == counted_of
