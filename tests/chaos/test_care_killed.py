@@ -55,6 +55,7 @@ def broken(year: Year) -> list[str]:
     policy = tomllib.loads(POLICY.read_text("utf-8"), parse_float=Decimal)
     return [
         *oracle.breaches(year.inputs, year.outputs, policy, people.END_MS),
+        *oracle.untrue(year.inputs, year.outputs, policy, people.END_MS),
         *oracle.forgotten(year.inputs, year.outputs, year.tiers, policy, people.END_MS),
     ]
 

@@ -97,6 +97,11 @@ def test_C2_C4_C8_C9_K1_no_output_breaks_a_rule(year: Year, policy: dict[str, An
     assert not found, f"{len(found)} breaches: {found[:10]}"
 
 
+def test_C4_C6_C7_K0_K1_K2_K3_what_is_said_was_so(year: Year, policy: dict[str, Any]) -> None:
+    found = list(oracle.untrue(year.inputs, year.outputs, policy, END_MS))
+    assert not found, f"{len(found)} untrue: {found[:10]}"
+
+
 def test_C5_nobody_important_is_forgotten(year: Year, policy: dict[str, Any]) -> None:
     found = list(oracle.forgotten(year.inputs, year.outputs, year.tiers, policy, END_MS))
     assert not found, f"{len(found)} forgotten: {found[:10]}"

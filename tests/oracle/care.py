@@ -1,7 +1,9 @@
 """What must hold of every output on `care-reminders`, read as a stranger reads it: input and output records alone.
 
-`breaches` names each one that breaks a rule of C2, C4, C5, C8 or C9. It knows nothing of how reminders come about.
-Inputs are plain events in their order, with `topic`; outputs are plain records; the policy is parsed TOML.
+`breaches` names each one that breaks a rule of C2, C4, C8 or C9, `forgotten` who was (C5), and `untrue` what is said
+and was not so: done, nobody's fault, somebody's to do, owed by another time (C4, C6, C7, K0 to K3). They know nothing
+of how reminders come about. Inputs are plain events in their order, with `topic`; outputs are plain records; the policy
+is parsed TOML.
 """
 
 from __future__ import annotations
@@ -174,3 +176,133 @@ def forgotten(
 def _profile(own: Sequence[Record], at: int) -> Record:
     known = [e for e in own if e["topic"] == "customers" and e["occurred_at"] <= at]
     return max(known, key=lambda one: (one["occurred_at"], one["event_id"]), default={})
+
+
+# ---- what is said, and whether it was so
+
+HOUR_MS = 3_600_000
+
+
+def untrue(inputs: Sequence[Record], outputs: Sequence[Record], policy: Mapping[str, Any], clock: int) -> Iterator[str]:
+    """C4, C6, C7, K0-K3: what the outputs say and the inputs do not bear out, and complaints that nobody was told
+    of."""
+    kinds = {care["kind"]: care for care in policy.get("care", [])}
+    events: dict[str, list[Record]] = defaultdict(list)
+    lives: dict[str, list[Record]] = defaultdict(list)
+    told: dict[str, list[Record]] = defaultdict(list)
+    for event in inputs:
+        events[event["customer_id"]].append(event)
+    for one in outputs:
+        if kinds[one["kind"]]["shape"] != "rate":
+            lives[one["reminder_id"]].append(one)
+            told[one["customer_id"]].append(one)
+    for name, steps in lives.items():
+        own, care = events[steps[0]["customer_id"]], kinds[steps[0]["kind"]]
+        yield from _ended_so(name, steps, own)
+        if care["shape"] == "promise":
+            yield from _climbed_so(name, steps)
+    for customer, mine in told.items():
+        yield from _in_charge_so(mine, events[customer], kinds)
+        yield from _heard_again(mine, policy.get("care_rules", {}).get("no_repeat", 0))
+    for customer, own in events.items():
+        yield from _unanswered(customer, own, told[customer], policy, clock)
+
+
+def _ended_so(name: str, steps: Sequence[Record], own: Sequence[Record]) -> Iterator[str]:
+    """C4: what is FULFILLED was done by us, or settled, at the instant it says; what EXPIRED was not done by its
+    name."""
+    last, begun = steps[-1], steps[0]
+    if last["status"] == "FULFILLED":
+        deeds = [
+            e for e in own if e["occurred_at"] == last["done_at"] and (
+                (e["topic"] == "contacts" and e["direction"] == "OUT")
+                or (e["topic"] == "complaints" and (e["status"] == "RESOLVED" or e["satisfaction"] is not None))
+            )
+        ]  # fmt: skip
+        if not deeds:
+            yield f"{name}: FULFILLED, and nothing was done at {last['done_at']}"
+        if not last["done_at"] <= last["at"]:
+            yield f"{name}: FULFILLED before it was done"
+        if last["done_at"] >= last["expires_at"] and not any(e.get("reminder_id") == name for e in deeds):
+            yield f"{name}: FULFILLED by what came when it was pointless"
+    elif last["status"] == "EXPIRED":
+        named = [e for e in own if e["topic"] == "contacts" and e["kind"] == "CARE" and e["direction"] == "OUT"
+                 and e["reminder_id"] == name and begun["at"] <= e["occurred_at"] < last["at"]]  # fmt: skip
+        if named:
+            yield f"{name}: EXPIRED, and was done"
+
+
+def _climbed_so(name: str, steps: Sequence[Record]) -> Iterator[str]:
+    """K0, K1: a promise has an inner target before its end, climbs from its end on, and not before."""
+    if any(one["target_at"] is None or one["target_at"] > one["due_at"] for one in steps):
+        yield f"{name}: no inner target before its end"
+    climbs = [one for one in steps if one["status"] == "ESCALATED"]
+    if [one["step"] for one in climbs] != list(range(1, len(climbs) + 1)):
+        yield f"{name}: climbs {[one['step'] for one in climbs]}"
+    if any(one["at"] < one["due_at"] for one in climbs):
+        yield f"{name}: escalated before it was late"
+
+
+def _in_charge_so(told: Sequence[Record], own: Sequence[Record], kinds: Mapping[str, Any]) -> Iterator[str]:
+    """C7, E3: it is for whoever is in charge, unless the customer went back to the pool."""
+    pooled_at = -1
+    for one in told:
+        if one["status"] == "EXPIRED" and kinds[one["kind"]].get("on") == "owner":
+            pooled_at = one["at"]
+        if one["status"] != "DUE":
+            continue
+        known = _profiles(own, one["at"])
+        owners = {profile.get("employee_id") for profile in known if profile.get("occurred_at", 0) > pooled_at}
+        if owners and None not in owners and one["employee_id"] not in owners:
+            yield f"{one['reminder_id']}: for {one['employee_id']}, not for {owners}"
+
+
+def _heard_again(told: Sequence[Record], no_repeat: int) -> Iterator[str]:
+    """C6: no suggestion that came with one of the last `no_repeat` of its kind."""
+    heard: dict[str, list[str]] = defaultdict(list)
+    for one in told:
+        if one["status"] in ("DUE", "HELD_OUT") and one["suggestion"] is not None and no_repeat:
+            before = heard[one["kind"]]
+            if one["suggestion"] in before[-no_repeat:]:
+                yield f"{one['reminder_id']}: suggests again {one['suggestion']!r}"
+            before.append(one["suggestion"])
+
+
+def _unanswered(
+    customer: str, own: Sequence[Record], told: Sequence[Record], policy: Mapping[str, Any], clock: int
+) -> Iterator[str]:
+    """K1-K3: each complaint opened has its reply, due within the hours of its severity or sooner, and thanked for;
+    unless it was settled that instant, or the customer refuses all channels. No follow-up comes before its days are
+    over."""
+    rules = policy["complaints"]
+    kinds = {care["kind"]: care.get("on", "complaint") for care in policy["care"] if care["shape"] == "promise"}
+    replies = [one for one in told if kinds.get(one["kind"]) == "complaint" and one["status"] == "DUE"]
+    settled = [e for e in own if e["topic"] == "complaints" and e["status"] == "RESOLVED"]
+    for event in own:
+        if (
+            event["topic"] != "complaints"
+            or event["status"] not in ("OPENED", "REOPENED")
+            or event["occurred_at"] > clock
+        ):
+            continue
+        at, hours = event["occurred_at"], rules["reply_hours"][event["severity"] - 1]
+        mine = [one for one in replies if f":{event['complaint_id']}:{at}" in one["reminder_id"]]
+        at_once = any(e["complaint_id"] == event["complaint_id"] and e["occurred_at"] == at for e in settled)
+        channels = policy.get("care_rules", {}).get("channels", [])
+        refuses = any(
+            known.get("do_not_contact") or not any(known.get("consent", {}).get(one, True) for one in channels)
+            for known in _profiles(own, at)
+        )
+        if not mine and not at_once and not refuses:
+            yield f"{customer}: nobody was told of {event['complaint_id']}, opened at {at}"
+        for one in mine:
+            if one["at"] != at or one["due_at"] > at + hours * HOUR_MS:
+                yield f"{one['reminder_id']}: told at {one['at']}, due {one['due_at']}; owed in {hours} h from {at}"
+            if policy["programme"].get("language", "en") == "en" and "thank" not in one["text"]:
+                yield f"{one['reminder_id']}: a complaint that nobody thanks for"
+    for one in told:
+        if kinds.get(one["kind"]) == "follow_up" and one["status"] == "DUE":
+            since = max((e["occurred_at"] for e in settled if f":{e['complaint_id']}:" in one["reminder_id"]
+                         and e["occurred_at"] <= one["at"]), default=one["at"])  # fmt: skip
+            if one["at"] < since + rules["follow_up_days"] * DAY_MS - HOUR_MS:  # clocks may change in between
+                yield f"{one['reminder_id']}: asks {one['at'] - since} ms after it was settled"
