@@ -161,8 +161,11 @@ class _Step:
             self._tell(one, status, done_at)
             self.pooled |= status == EXPIRED and one.kind in self.kinds and self.kinds[one.kind].on == "owner"
             return None
-        if self.kinds[one.kind].internal:
+        care = self.kinds[one.kind]
+        if care.internal:
             one = replace(one, expires_at=self.true[one.key].expires_at)
+        else:
+            one = replace(one, channel=self._channel_left(care, one) or one.channel)
         step = self._escalated(one)
         if step > one.step:
             for number in range(one.step + 1, step + 1):
@@ -184,7 +187,7 @@ class _Step:
             return WITHDRAWN, None
         if self.now >= one.expires_at:
             return EXPIRED, None
-        if care is None or one.key not in self.true or not self._allowed(care, one.channel):
+        if care is None or one.key not in self.true or self._channel_left(care, one) is None:
             return WITHDRAWN, None
         return "", None
 
@@ -245,9 +248,13 @@ class _Step:
             self._again(first + come * every)
         return come
 
-    def _allowed(self, care: Care, channel: str) -> bool:
+    def _channel_left(self, care: Care, one: Reminder) -> str | None:
+        """On which an open reminder may be followed; None: on none. Of a promise another one, where the customer
+        refuses its own: what is owed stays owed."""
         profile = self.look.profile
-        return profile is None or (not profile.do_not_contact and profile.consent.get(channel, True))
+        if profile is None or (not profile.do_not_contact and profile.consent.get(one.channel, True)):
+            return one.channel
+        return slots.channel_for(care, profile, self.look.policy.care_rules) if care.shape == "promise" else None
 
     # -- what waits
 

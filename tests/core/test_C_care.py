@@ -467,6 +467,20 @@ def test_K1_K3_who_has_brought_others_is_answered_in_half_the_time_and_a_second_
     assert partition.care[-1].due_at == start + 10 * DAY_MS + 8 * HOUR
 
 
+def test_C2_K1_who_refuses_one_channel_is_answered_by_another_and_who_refuses_all_by_none():
+    rules = '[care_rules]\nchannels = ["app", "phone"]\n'
+    start = utc("2025-03-03T10:00")
+    opened = {"topic": "complaints", "event_id": "k", "customer_id": "anna", "occurred_at": start, "complaint_id": "c",
+              "status": "OPENED", "severity": 3, "about": "OTHER"}  # fmt: skip
+    kept = Partition(policy_of(HEAD + rules + REPLY)).run(
+        plainly([opened, profile(start + 1, consent={"app": False}), sale(start + 2)])
+    )
+    assert [(one.status, one.channel) for one in kept.care] == [("DUE", "app")]
+    assert [one.channel for one in kept.customers["anna"].told.care.open] == ["phone"]
+    kept.run(plainly([profile(start + 3, consent={"app": False, "phone": False})]))
+    assert [one.status for one in kept.care] == ["DUE", "WITHDRAWN"]
+
+
 def test_C4_a_contact_that_names_a_reminder_fulfils_that_one_and_a_declined_one_is_withdrawn():
     kinds = '[[care]]\nkind = "WELCOME"\nshape = "event"\non = "first_purchase"\n'
     kinds += '[[care]]\nkind = "AFTER_SALE"\nshape = "event"\non = "purchase"\n'
