@@ -8,14 +8,12 @@ from typing import Final
 from msgspec.structs import replace
 
 from processors.care.book import Reminder
-from processors.care.look import HOUR_MS, Look, Shape, is_over, reminder
+from processors.care.look import HOUR_MS, Look, Shape, reminder
 from processors.care.sections import PROMISES, Care
 from processors.days import DAY_MS
 from processors.history import WINDOW_DAYS, ComplaintState, Touch
 
 _EXPIRES_DAYS: Final = 365
-_LONGEST_MS: Final = 2 * 365 * DAY_MS
-"""Beyond which no follow-up of a settled complaint can still be owed."""
 UNHAPPY: Final = 2
 """Satisfaction with the remedy, of 5, up to which a complaint starts again."""
 
@@ -46,11 +44,14 @@ def _complaint(care: Care, look: Look) -> Iterator[Reminder]:
 
 def _follow_up(care: Care, look: Look) -> Iterator[Reminder]:
     """Whether it is well, some days after a complaint was settled (K2)."""
+    rules = look.policy.complaints
+    days, hours = care.after_days or rules.follow_up_days, care.reply_hours or rules.reply_hours[0]
+    lasts_ms = (
+        days + (care.expires_days or _EXPIRES_DAYS) + 1
+    ) * DAY_MS + hours * HOUR_MS  # clocks may change: one more
     for one in look.facts.complaints:
-        if one.status == "RESOLVED" and not unhappy(one) and not is_over(care, look, resolved_at(one) + _LONGEST_MS):
-            days = care.after_days or look.policy.complaints.follow_up_days
+        if one.status == "RESOLVED" and not unhappy(one) and look.now - resolved_at(one) < lasts_ms:
             since = look.local.plus_days(resolved_at(one), days)
-            hours = care.reply_hours or look.policy.complaints.reply_hours[0]
             cause = f"{one.complaint_id}:{resolved_at(one)}"
             owed = _owed(care, cause, since, since + hours * HOUR_MS, days, hours, one.about)
             yield replace(owed, store=one.store_id, owed=True)
