@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
+from msgspec import Struct
 from msgspec.structs import asdict
 
 from processors.care.book import EMPTY, Book
@@ -19,6 +20,13 @@ _read_charge: Final = msgspec.json.Decoder(Charge).decode
 _write: Final = msgspec.json.Encoder().encode
 
 
+class LastTold(Struct, frozen=True):
+    """What a customer was last told, and `at`: the instant of the review that told it (ms)."""
+
+    at: int
+    told: Told
+
+
 def told_fields(told: Told) -> dict[str, Any]:
     """The fields of a record on `told` that say what was told."""
     return asdict(told) | {
@@ -26,6 +34,11 @@ def told_fields(told: Told) -> dict[str, Any]:
         "care": None if told.care == EMPTY else _write(told.care).decode(),
         "charge": None if told.charge is None else _write(told.charge).decode(),
     }
+
+
+def last_told(fields: Mapping[str, Any]) -> LastTold:
+    """What a record on `told` says, and as of when. Raises as `told_of` does."""
+    return LastTold(fields["at"], told_of(fields))
 
 
 def told_of(fields: Mapping[str, Any]) -> Told:

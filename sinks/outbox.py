@@ -28,11 +28,11 @@ from typing import Any, Final
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import ProducerFenced
 
-from processors.customer import Told
 from schemas.codec import write
 from schemas.customer_value import BrokenView, encode_view
 from schemas.framing import Heads, reframed
 from schemas.partitioner import partition_of
+from schemas.told import LastTold
 from schemas.topics import CUSTOMER_VALUE, OUTBOX_POSITIONS
 from sinks.commit import Fence
 from sinks.metrics import Metrics
@@ -133,7 +133,7 @@ class Publisher:
         self._task = asyncio.create_task(self._run(), name=f"outbox-{self.partition}")
         self._wake.set()
 
-    async def told(self) -> Mapping[str, Told]:
+    async def told(self) -> Mapping[str, LastTold]:
         """What each customer of the partition was last told, as published: to recover from OutboxAhead."""
         return await read_told(self._kafka, self.partition)
 

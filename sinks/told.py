@@ -8,16 +8,15 @@ from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from processors.customer import Told
 from schemas.codec import read
-from schemas.told import told_of
+from schemas.told import LastTold, last_told
 from schemas.topics import TOLD
 
 _READ_TIMEOUT_S: Final = 600.0
 
 
-async def read_told(kafka: Mapping[str, Any], partition: int) -> dict[str, Told]:
-    """Customer id to what was last told in a committed transaction; who was erased is not among them.
+async def read_told(kafka: Mapping[str, Any], partition: int) -> dict[str, LastTold]:
+    """Customer id to what was last told, and as of when, in a committed transaction; who was erased is not among them.
 
     kafka: connection settings of aiokafka. Raises KafkaError, TimeoutError.
     """
@@ -34,13 +33,13 @@ async def read_told(kafka: Mapping[str, Any], partition: int) -> dict[str, Told]
         await consumer.stop()
 
 
-async def _all(consumer: AIOKafkaConsumer, place: TopicPartition, end: int) -> dict[str, Told]:
-    told: dict[str, Told] = {}
+async def _all(consumer: AIOKafkaConsumer, place: TopicPartition, end: int) -> dict[str, LastTold]:
+    told: dict[str, LastTold] = {}
     while await consumer.position(place) < end:
         for record in (await consumer.getmany(place, timeout_ms=200)).get(place, ()):
             customer_id = record.key.decode()
             if record.value is None:
                 told.pop(customer_id, None)
             else:
-                told[customer_id] = told_of(read(TOLD, record.value))
+                told[customer_id] = last_told(read(TOLD, record.value))
     return told

@@ -2,8 +2,8 @@
 
 The outbox position in Kafka says how far outputs were published, up to which input offsets and clock. If it lies ahead
 of the fence, the records in between are folded again without being reviewed; then what was told is laid over; then
-each customer touched is reviewed once, at the clock. So facts are as they were to the byte, told is what was published,
-and nothing is published twice.
+each customer touched is reviewed once, at the clock, or when they were told where that lies later. So facts are as they
+were to the byte, told is what was published, and nothing is published twice.
 
 A customer folded but not yet reviewed has no context and is due at 0: a crash in mid recovery changes nothing, and the
 one review is made by the ordinary loop, which reviews whoever was last seen under another context at `since`.
@@ -18,13 +18,14 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from processors.customer import Customer, Told, apply, forgotten, newcomer
+from processors.customer import Customer, apply, forgotten, newcomer
 from processors.events import Dated, Erase, Forgotten
 from processors.exits import count_exit
 from processors.figures import count
 from processors.merging import goes_along
 from processors.money import Unbookable
 from processors.step import Changes, Erased
+from schemas.told import LastTold
 from schemas.topics import INPUTS
 from sinks.commit import Answer, Commit, Fence, Load, Loaded
 from streams.partition import AskEnds, Effect, Outcome, PartitionLoop
@@ -42,12 +43,12 @@ _UNSEEN: Final = ""
 
 class Target(Struct, frozen=True):
     """What was published: up to commit `seq`, input `positions` and `clock` (ms); told: of every customer of the
-    partition as last published."""
+    partition as last published, and as of when."""
 
     seq: int
     clock: int | None
     positions: Mapping[str, int]
-    told: Mapping[str, Told]
+    told: Mapping[str, LastTold]
 
 
 class Recovery(PartitionLoop):
@@ -131,9 +132,11 @@ class Recovery(PartitionLoop):
                 if folded is not held:
                     now[name] = folded
         for name, customer in known.items() if not plan.items else ():
-            told = self._target.told.get(name)
-            if customer is not None and told is not None and told != customer.told:
-                now[name] = replace(customer, told=told, next_review=0, context=_UNSEEN)
+            last = self._target.told.get(name)
+            if customer is not None and last is not None and last.told != customer.told:
+                # A slice may have told of instants ahead of the clock, which moves with the last one: not again.
+                at = max(customer.now, last.at)
+                now[name] = replace(customer, told=last.told, now=at, next_review=0, context=_UNSEEN)
         plan.outbox, plan.counts = [], Counter()
         counts: Counter[str] = Counter()
         for name, customer in now.items():

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from processors.customer import Told
+from schemas.told import LastTold
 from schemas.topics import INPUTS, TICKS
 from sinks.commit import Fence
 from sinks.memory import MemoryStore
@@ -46,7 +46,7 @@ class Nothing:
     async def drained(self) -> bool:
         return not self.left
 
-    async def told(self) -> Mapping[str, Told]:
+    async def told(self) -> Mapping[str, LastTold]:
         return {}
 
     async def find(self, key: str) -> None:

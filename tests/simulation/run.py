@@ -35,7 +35,7 @@ def run(seed: int) -> Outcome:
     rng = Random(seed)
     shop = shop_year(rng)
     strength = rng.choice((0.5, 1.0, 2.0))
-    rewinds = 0.004 if rng.random() < 0.25 else 0.0
+    rewinds = 0.008 if rng.random() < 0.5 else 0.0
     faults = Faults(rng, strength, left=rng.randint(5, 40), redis_rewind=rewinds)
     world = World(shop, rng, faults, some_sizes(rng))
     outcome = Outcome(seed, faults.happened)

@@ -16,9 +16,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from processors.customer import Told
 from schemas.codec import read, write
-from schemas.told import told_of as told_from
+from schemas.told import LastTold, last_told
 from schemas.topics import INPUTS, TICKS, TOLD
 from sinks.commit import Answer, Commit, Fence, Load, Loaded
 from sinks.memory import MemoryStore
@@ -306,7 +305,7 @@ class World:
         rng, faults = self.rng, self.faults
         if faults.strikes("rebalance"):
             self.rebalance()
-        if self.faults.can("redis_rewind") and rng.random() < 0.01:
+        if self.faults.can("redis_rewind") and rng.random() < 0.003:
             self._saved = deepcopy(self.store.partitions)
         if self._saved is not None and faults.strikes("redis_rewind"):
             self._rewind()
@@ -415,9 +414,9 @@ def write_row(kafka: Kafka, row: Row) -> None:
         log.append(row.at, row.key, row.value)
 
 
-def told_of(kafka: Kafka, partition: int) -> dict[str, Told]:
+def told_of(kafka: Kafka, partition: int) -> dict[str, LastTold]:
     """What each customer of the partition was last told, as a compacted topic has it."""
     last = {record.key: record.value for record in kafka.log(TOLD, partition).read_committed()}
     return {
-        (fields := read(TOLD, value))["customer_id"]: told_from(fields) for value in last.values() if value is not None
+        (fields := read(TOLD, value))["customer_id"]: last_told(fields) for value in last.values() if value is not None
     }
