@@ -49,9 +49,11 @@ for i = 1, #erased, 3 do
   if not before or tonumber(before) < tonumber(at) then
     call('HSET', erased_key, mark, at)
   end
-  call('DEL', prefix .. 'state:' .. id, prefix .. 'customer:' .. id)
-  call('ZREM', due_key, id)
-  call('ZREM', values_key, id)
+  if id then
+    call('DEL', prefix .. 'state:' .. id, prefix .. 'customer:' .. id)
+    call('ZREM', due_key, id)
+    call('ZREM', values_key, id)
+  end
 end
 
 -- A write is {id, due or false, state, layout, texts}. The first layout is the whole view; any other one has the fields

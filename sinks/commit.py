@@ -94,6 +94,7 @@ class Commit(Struct, frozen=True, kw_only=True):
     counts: Mapping[str, int]
     all_due: bool = False  # a new policy: every customer of the partition is due now
     recovers: bool = False  # of a recovery that has not ended
+    marks: Mapping[str, int] = {}  # of a recovery: as `erased`, of ids of which only the mark is known
     leaps_from: int | None = None  # the end of a recovery: the commit it follows, however far below `seq`
     records: int = 0  # how many input records it covers, for the metrics
     recorded: Mapping[int, int] = {}  # Kafka timestamp (ms) of their events to how many have it

@@ -89,17 +89,17 @@ class MemoryStore:
         not_before = {name: held.erased[mark] for name, mark in marks.items() if mark in held.erased}
         return Loaded(customers, tuple(due), complete, not_before)
 
+    def names(self, partition: int) -> list[str]:
+        """Everybody known."""
+        return list(self.partition(partition).due)
+
     def commit(self, commit: Commit) -> Answer:
         """All of `commit`, or nothing."""
         held = self.partition(commit.partition)
         answer = _admitted(held.fence, commit)
         if answer is not Answer.DONE:
             return answer
-        for name, at in commit.erased.items():
-            mark = self.mark(name)
-            held.erased[mark] = max(at, held.erased.get(mark, at))
-            for table in (held.states, held.views, held.due, held.values):
-                table.pop(name, None)
+        self._erase(held, commit)
         for write in commit.writes:
             name = write.customer.id
             held.states[name] = state.encode(write.customer)
@@ -128,6 +128,13 @@ class MemoryStore:
         for n, record in enumerate(commit.outbox, 1):
             held.outbox.append(((commit.seq, n), record, dict(held.fence) if n == last else None))
         return Answer.DONE
+
+    def _erase(self, held: Partition, commit: Commit) -> None:
+        for mark, at in (*((self.mark(name), at) for name, at in commit.erased.items()), *commit.marks.items()):
+            held.erased[mark] = max(at, held.erased.get(mark, at))
+        for name in commit.erased:
+            for table in (held.states, held.views, held.due, held.values):
+                table.pop(name, None)
 
     def pending(self, partition: int, after: str, entries_max: int, views_max: int) -> Pending:
         """What is to be published after entry `after`: whole commits."""

@@ -35,10 +35,10 @@ from schemas.partitioner import partition_of
 from schemas.told import LastTold
 from schemas.topics import CUSTOMER_VALUE, OUTBOX_POSITIONS
 from sinks.commit import Fence
+from sinks.compacted import read_erased, read_told
 from sinks.metrics import Metrics
 from sinks.position import OutboxAhead, Position, after, read_position
 from sinks.store import Pending, Store, StoreUnavailable
-from sinks.told import read_told
 
 __all__ = ["OutboxAhead", "Pace", "Position", "Publisher", "read_position"]
 
@@ -136,6 +136,10 @@ class Publisher:
     async def told(self) -> Mapping[str, LastTold]:
         """What each customer of the partition was last told, as published: to recover from OutboxAhead."""
         return await read_told(self._kafka, self.partition)
+
+    async def erased(self) -> Mapping[str, int]:
+        """Marks of the ids of the partition that were erased, each with its instant (ms), as published."""
+        return await read_erased(self._kafka, self.partition)
 
     def wake(self, behind: bool = False) -> None:
         """There is something to publish. behind: and more input to be folded."""

@@ -136,12 +136,20 @@ class Store:
         )
         return Loaded(dict(zip(ids, map(_customer, states), strict=True)))
 
+    async def names(self, partition: int) -> Sequence[str]:
+        """Everybody known: each has one due entry."""
+        client, due = self.redis.client, self._keys.due(partition)
+        found: list[bytes] = await self.redis.patiently(
+            lambda: client.execute_command("ZRANGEBYSCORE", due, "-inf", "+inf"), due
+        )
+        return [name.decode() for name in found]
+
     async def commit(self, commit: Commit) -> Answer:
         """All of `commit`, or nothing. Raises StoreUnavailable: then the same commit may be sent again."""
         marks = {customer_id: self.mark(customer_id) for customer_id in commit.erased}
         answer = await self.redis.run(_COMMIT, self._keys.fence(commit.partition), packed(commit, marks))
-        if marks:
-            self._marks[commit.partition] = self._marks.get(commit.partition, 0) + len(marks)
+        if marks or commit.marks:
+            self._marks[commit.partition] = self._marks.get(commit.partition, 0) + len(marks) + len(commit.marks)
         return Answer[answer.decode()]
 
     async def pending(self, partition: int, after: str, entries_max: int, views_max: int) -> Pending:
@@ -277,7 +285,7 @@ def packed(commit: Commit, marks: Mapping[str, str]) -> bytes:
             str(commit.seq),
             flat(commit.positions_from),
             [part for pair in fence_fields(commit).items() for part in pair],
-            [part for name, at in commit.erased.items() for part in (name, marks[name], str(at))],
+            [part for row in _erased(commit, marks) for part in row],
             [tuple(compress(FIELDS, changed)) for changed in layouts],
             writes,
             [_raw(_pack(record)) for record in commit.outbox],
@@ -286,6 +294,12 @@ def packed(commit: Commit, marks: Mapping[str, str]) -> bytes:
             str(commit.follows),
         )
     )
+
+
+def _erased(commit: Commit, marks: Mapping[str, str]) -> Iterator[tuple[str | bool, str, str]]:
+    """(id, or false where it is not known; mark; instant) of each that is erased."""
+    yield from ((name, marks[name], str(at)) for name, at in commit.erased.items())
+    yield from ((False, mark, str(at)) for mark, at in commit.marks.items())
 
 
 _WHOLE: Final = b"\1" * len(FIELDS)

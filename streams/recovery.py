@@ -1,7 +1,8 @@
 """Brings back a partition whose Redis lost something that was already published: its last second, or all of it.
 
 The outbox position in Kafka says how far outputs were published, up to which input offsets and clock. If it lies ahead
-of the fence, the records in between are folded again without being reviewed; then what was told is laid over; then
+of the fence, who was erased is marked so first, as `identities` has them: compaction may have taken the null from the
+log (D4). Then the records in between are folded again without being reviewed; then what was told is laid over; then
 each customer touched is reviewed once, at the clock, or when they were told where that lies later. So facts are as they
 were to the byte, told is what was published, and nothing is published twice.
 
@@ -12,7 +13,7 @@ one review is made by the ordinary loop, which reviews whoever was last seen und
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -43,12 +44,22 @@ _UNSEEN: Final = ""
 
 class Target(Struct, frozen=True):
     """What was published: up to commit `seq`, input `positions` and `clock` (ms); told: of every customer of the
-    partition as last published, and as of when."""
+    partition as last published, and as of when. erased: mark of each id that was erased to the instant up to which its
+    events are dropped (ms); returned: ids under such a mark that Redis knows: who came since, or who was there before.
+    """
 
     seq: int
     clock: int | None
     positions: Mapping[str, int]
     told: Mapping[str, LastTold]
+    erased: Mapping[str, int] = {}
+    returned: Mapping[str, int] = {}
+
+
+def back_again(names: Iterable[str], mark: Callable[[str], str], erased: Mapping[str, int]) -> dict[str, int]:
+    """Of `names` those under a mark of `erased`, with its instant: `Target.returned`."""
+    marked = ((name, erased.get(mark(name))) for name in names)
+    return {name: at for name, at in marked if at is not None}
 
 
 class Recovery(PartitionLoop):
@@ -58,6 +69,7 @@ class Recovery(PartitionLoop):
         super().__init__(partition, fence, config)
         self.done = False
         self._target = target
+        self._to_mark = list(target.erased.items())
         self._to_lay = list(target.told)
         self._due_left = False
         self._order.ends({topic: End(0, target.positions.get(topic, 0)) for topic in INPUTS}, _EVER)
@@ -84,6 +96,9 @@ class Recovery(PartitionLoop):
         """As the loop's; then what was told is laid over; then the fence leaps to the target."""
         if self.done:
             return None
+        if self._to_mark and self._commit is None:
+            self._plan = Plan([], [], self._fence.clock, [], Counter())
+            return Load(tuple(self._target.returned))
         effect = super().work()
         if isinstance(effect, AskEnds) or effect is None:
             if not self._read():
@@ -107,6 +122,9 @@ class Recovery(PartitionLoop):
 
     def loaded(self, loaded: Loaded) -> None:
         """As the loop's; what was laid over need not be laid again."""
+        if self._to_mark:
+            self._mark(loaded)
+            return
         laid = self._plan is not None and not self._plan.items
         super().loaded(loaded)
         if laid:
@@ -144,9 +162,7 @@ class Recovery(PartitionLoop):
             count(counts, before, customer, self._policy)
             gone, left = (None if one is None else one.told.exit for one in (before, customer))
             if left is not None and left != gone:
-                count_exit(
-                    counts, gone, left, self._policy
-                )  # the last one of each customer is all that is known of them
+                count_exit(counts, gone, left, self._policy)  # the last one of each is all that is known of them
         return Outcome(Changes(now, (), (), tuple(erased), counts), True, Plan([], [], plan.clock, [], Counter()))
 
     def _folded(self, held: Customer | None, event: Dated, clock: int | None, not_before: int) -> Customer | None:
@@ -162,6 +178,20 @@ class Recovery(PartitionLoop):
             return held
         return replace(folded, now=max(folded.now, at), next_review=0, context=_UNSEEN)
 
+    def _mark(self, loaded: Loaded) -> None:
+        """Who was erased stays so, though the null has left the log (D4); who came back since was seen later."""
+        gone = {
+            name: at
+            for name, at in self._target.returned.items()
+            if (held := loaded.customers[name]) is not None and held.now <= at
+        }
+        counts: Counter[str] = Counter()
+        for name in gone:
+            count(counts, loaded.customers[name], None, self._policy)
+        self._changes = Changes(dict.fromkeys(gone), (), (), (), {})
+        marks = dict(self._to_mark[:_LAID_AT_ONCE])
+        self._commit = replace(self._still(), erased=gone, marks=marks, counts=counts, recovers=True)
+
     def _make_commit(self, plan: Plan, outcome: Outcome) -> None:
         """As the loop's, marked: until the leap what was published lies ahead, whatever the commit's number."""
         super()._make_commit(plan, outcome)
@@ -172,25 +202,39 @@ class Recovery(PartitionLoop):
         """The commit that ends it: numbered above all that was published. It names the one it follows, for it moves no
         position by which a Redis that fell back once more, behind what was laid over, would be noticed."""
         fence, target = self._fence, self._target
+        return replace(
+            self._still(),
+            seq=max(fence.seq, target.seq) + 1,
+            positions_to=target.positions,
+            clock=target.clock,
+            since=fence.since if target.clock is None else target.clock,
+            leaps_from=fence.seq,
+        )
+
+    def _still(self) -> Commit:
+        """The next commit, which changes nothing."""
+        fence = self._fence
         return Commit(
             partition=self.partition,
             epoch=fence.epoch,
-            seq=max(fence.seq, target.seq) + 1,
+            seq=fence.seq + 1,
             positions_from=fence.positions,
-            positions_to=target.positions,
-            clock=target.clock,
+            positions_to={},
+            clock=fence.clock,
             policy=fence.policy or self._policy.key,
             shares=fence.shares,
-            since=fence.since if target.clock is None else target.clock,
+            since=fence.since,
             writes=(),
             erased={},
             outbox=(),
             counts={},
-            leaps_from=fence.seq,
         )
 
     def committed(self, answer: Answer) -> None:
         """As the loop's; the leap ends the recovery."""
-        leapt = self._commit is not None and self._commit.leaps_from is not None
+        commit = self._commit
+        leapt = commit is not None and commit.leaps_from is not None
         super().committed(answer)
+        if commit is not None and commit.marks:
+            self._to_mark = self._to_mark[len(commit.marks) :]
         self.done, self._due_left = leapt, False

@@ -18,10 +18,11 @@ from schemas.told import LastTold
 from sinks.commit import Answer, Commit, Fence, Load, Loaded
 from sinks.metrics import Metrics
 from sinks.outbox import OutboxAhead
+from sinks.position import Position
 from sinks.store import StoreUnavailable
 from streams.partition import AskEnds, Effect, Fenced, NeedPolicy, PartitionLoop, PartitionStopped
 from streams.plan import LoopConfig
-from streams.recovery import Recovery, Target
+from streams.recovery import Recovery, Target, back_again
 from streams.time_order import End, KafkaRecord
 
 log = logging.getLogger("loyalty.runner")
@@ -41,6 +42,8 @@ class StorePort(Protocol):
     async def fence(self, partition: int) -> Fence: ...
     async def load(self, partition: int, load: Load) -> Loaded: ...
     async def commit(self, commit: Commit) -> Answer: ...
+    async def names(self, partition: int) -> Sequence[str]: ...
+    def mark(self, customer_id: str) -> str: ...
 
 
 class PublisherPort(Protocol):
@@ -49,6 +52,7 @@ class PublisherPort(Protocol):
     def wake(self, behind: bool = False) -> None: ...
     async def start(self, fence: Fence) -> None: ...
     async def told(self) -> Mapping[str, LastTold]: ...
+    async def erased(self) -> Mapping[str, int]: ...
     async def drained(self) -> bool: ...
     async def stop(self) -> None: ...
 
@@ -90,12 +94,18 @@ class Runner:
             await self._publisher.start(fence)
         except OutboxAhead as ahead:
             log.warning("%s", ahead)
-            position, told = ahead.position, await self._publisher.told()
-            target = Target(position.seq, position.clock, position.positions, told)
-            self._loop = Recovery(self.partition, fence, target, self._config)
+            self._loop = Recovery(self.partition, fence, await self._target(ahead.position), self._config)
         else:
             self._loop = PartitionLoop(self.partition, fence, self._config)
         return fence.positions
+
+    async def _target(self, position: Position) -> Target:
+        """What a recovery leads to: up to `position`, what was told and who was erased."""
+        told, erased = await self._publisher.told(), await self._publisher.erased()
+        names = await self._patiently(lambda: self._store.names(self.partition)) if erased else ()
+        return Target(
+            position.seq, position.clock, position.positions, told, erased, back_again(names, self._store.mark, erased)
+        )
 
     def deliver(self, topic: str, records: Sequence[KafkaRecord], position: int) -> None:
         """A record set of this partition; never blocks."""

@@ -260,6 +260,24 @@ def test_marks_are_looked_up_by_an_owner_who_did_not_make_them(store: Driven) ->
     assert store.load(PARTITION, Load(("anna",), 10, 10)).not_before == {"anna": 777}
 
 
+def test_D4_a_mark_alone_is_laid_and_only_grows(store: Driven) -> None:
+    """As a recovery finds them in `identities`: of the ids nothing is known."""
+    epoch = begun(store)
+    anna, ben = store.mark("anna"), store.mark("ben")
+    assert store.commit(commit(epoch, 1, writes=(write("anna"),), marks={anna: 777, ben: 5})) is Answer.DONE
+    assert store.commit(commit(epoch, 2, erased={"anna": 900}, marks={anna: 800, ben: 6})) is Answer.DONE
+    assert store.load(PARTITION, ids("anna", "ben")).not_before == {"anna": 900, "ben": 6}
+    assert store.fence(PARTITION).erased == 2
+
+
+def test_names_are_all_who_are_known(store: Driven) -> None:
+    epoch = begun(store)
+    assert store.commit(commit(epoch, 1, writes=(write("ünï:{5} code"), write("ben"), write("anna")))) is Answer.DONE
+    assert store.commit(commit(epoch, 2, erased={"anna": 777})) is Answer.DONE
+    assert sorted(store.names(PARTITION)) == ["ben", "ünï:{5} code"]
+    assert list(store.names(PARTITION + 1)) == []
+
+
 def test_a_new_policy_makes_everybody_due(store: Driven) -> None:
     epoch = begun(store)
     assert (

@@ -37,7 +37,7 @@ from sinks.memory import MemoryStore
 from streams.outgoing import Outgoing
 from streams.partition import AskEnds, Fenced, NeedPolicy, PartitionLoop
 from streams.plan import LoopConfig
-from streams.recovery import Recovery, Target
+from streams.recovery import Recovery, Target, back_again
 from streams.texts import wording
 from streams.time_order import End
 from tests.core.test_time_order import Record
@@ -577,6 +577,32 @@ def test_a_recovery_that_is_cut_short_is_known_as_one_however_many_commits_it_ma
     one.run()
     assert one.customer(ANNA).told == told[ANNA].told  # type: ignore[union-attr]
     assert one.changes() == [], "nothing is told twice"
+
+
+def test_D4_a_recovery_brings_nobody_back_whose_null_has_left_the_log() -> None:
+    """Compaction took it; a Redis that fell back behind it still knows them."""
+    one = Driven()
+    one.buy(ANNA, T)
+    one.buy(BO, T)
+    one.run()  # anna is known here, bo is not any more: both were erased later, and bo bought again
+    before = deepcopy(one.store.partitions)
+    one.buy(BO, T + HOUR)
+    one.buy(BO, T + 3 * HOUR)
+    erased = {one.store.mark(ANNA): T + 2 * HOUR, one.store.mark(BO): T + 2 * HOUR}
+    for partitions in (before, {}):
+        one.store.partitions = deepcopy(partitions)
+        returned = back_again(one.store.names(P), one.store.mark, erased)
+        recovery = recovery_of(one, Target(9, T + 4 * HOUR, {PURCHASES: 4}, {}, erased, returned))
+        while not recovery.done:
+            assert one.step()
+        one.take_over()
+        one.run()
+        assert one.customer(ANNA) is None
+        came_back = one.customer(BO)
+        assert came_back is not None
+        assert (came_back.history.lifetime_purchases, came_back.history.not_before) == (1, T + 2 * HOUR)
+        counted = one.store.partition(P).kpi.items()
+        assert sum(n for name, n in counted if name.startswith("customers:")) == 1
 
 
 def test_idea_8_who_was_told_of_an_instant_ahead_of_the_clock_is_not_reviewed_before_it_again() -> None:

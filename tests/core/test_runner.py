@@ -46,6 +46,9 @@ class Nothing:
     async def drained(self) -> bool:
         return not self.left
 
+    async def erased(self) -> Mapping[str, int]:
+        return {}
+
     async def told(self) -> Mapping[str, LastTold]:
         return {}
 

@@ -44,7 +44,7 @@ def _outcomes(seeds: Sequence[int], jobs: int) -> Iterator[Outcome]:
         yield from pool.map(run, seeds, chunksize=20)
 
 
-_MORE = ("duplicate", "late_copy", "redelivery", "fenced", "recovered", "misplaced")
+_MORE = ("duplicate", "late_copy", "redelivery", "fenced", "recovered", "compacted", "misplaced")
 
 
 def _summary(seeds: int, happened: Counter[str], failed: int) -> dict[str, int]:

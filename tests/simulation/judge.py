@@ -236,7 +236,9 @@ def _values(world: World) -> None:
         for key, fields in last.items()
         if key is not None and fields is not None
     }
-    assert published == views, f"customer-value is not the view: {published.keys() ^ views.keys()}"
+    other = {name: _unlike(published[name], views[name]) for name in views.keys() & published.keys()}
+    other = {name: fields for name, fields in other.items() if fields}
+    assert published == views, f"customer-value is not the view: {published.keys() ^ views.keys()} {other}"
     policies = {policy.label: policy for policy in world.shop.policies.values()}
     for name, customer in customers(world).items():
         if not _is_seen(customer):
@@ -244,6 +246,11 @@ def _values(world: World) -> None:
         policy = policies[str(from_hash(views[name])["policy"])]
         texts = {field: str(value) for field, value in view(customer, policy).items() if value is not None}
         assert texts == views[name], f"{name}: the view is not that of the state"
+
+
+def _unlike(one: dict[str, str], other: dict[str, str]) -> dict[str, tuple[str | None, str | None]]:
+    names = sorted(one.keys() | other.keys())
+    return {name: (one.get(name), other.get(name)) for name in names if one.get(name) != other.get(name)}
 
 
 def _dead_letters(world: World, undisturbed: World) -> None:

@@ -63,6 +63,13 @@ class Log:
         self._records.append(None)
         self._by.append(None)
 
+    def remove_nulls(self, until: int) -> int:
+        """Compaction, long after: records without a value below offset `until` are gone. How many."""
+        gone = [n for n, one in enumerate(self._records[:until]) if one is not None and one.value is None]
+        for offset in gone:
+            self._records[offset] = None
+        return len(gone)
+
     def fetch(self, position: int, limit: int) -> tuple[list[SimRecord], int]:
         """Up to `limit` committed records from `position` on, and the next fetch position."""
         records: list[SimRecord] = []

@@ -30,6 +30,7 @@ from streams import time_order
 from streams.partition import PartitionLoop
 from streams.plan import Planner, item_of
 from streams.recovery import Recovery
+from tests.simulation import world
 from tests.simulation.publisher import Publisher
 from tests.simulation.run import run
 from tests.simulation.world import Owner, World
@@ -231,6 +232,16 @@ def _leap_from_anywhere() -> AbstractContextManager[Any]:
     return patch.object(memory, "_admitted", admitted)
 
 
+def _erases_forgotten() -> AbstractContextManager[Any]:
+    """A recovery does not read who was erased, and compaction has taken the nulls."""
+    return patch.object(world, "erased_of", lambda *_: {})
+
+
+def _erased_come_back() -> AbstractContextManager[Any]:
+    """A Redis that fell back behind an erase keeps whom it still holds."""
+    return patch.object(world, "back_again", lambda *_: {})
+
+
 MUTANTS: dict[str, Mutant] = {
     "fence-check": _fence_check,
     "outbox-position": _outbox_position,
@@ -251,6 +262,8 @@ MUTANTS: dict[str, Mutant] = {
     "stale-load": _stale_load,
     "short-recovery": _short_recovery,
     "leap-from-anywhere": _leap_from_anywhere,
+    "erases-forgotten": _erases_forgotten,
+    "erased-come-back": _erased_come_back,
 }
 
 

@@ -46,7 +46,9 @@ def run(seed: int) -> Outcome:
     except Exception as wrong:
         outcome.error = "".join(traceback.format_exception(wrong)[-3:])
         outcome.history = list(map(line, world.log))
-    outcome.happened |= Counter(fenced=world.fenced, recovered=world.recovered, misplaced=shop.misplaced)
+    outcome.happened |= Counter(
+        fenced=world.fenced, recovered=world.recovered, compacted=world.compacted, misplaced=shop.misplaced
+    )
     return outcome
 
 

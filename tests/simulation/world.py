@@ -18,18 +18,18 @@ from msgspec import Struct
 
 from schemas.codec import read, write
 from schemas.told import LastTold, last_told
-from schemas.topics import INPUTS, TICKS, TOLD
+from schemas.topics import CUSTOMERS, IDENTITIES, INPUTS, TICKS, TOLD
 from sinks.commit import Answer, Commit, Fence, Load, Loaded
 from sinks.memory import MemoryStore
 from streams.outgoing import Outgoing
 from streams.partition import AskEnds, Effect, Fenced, NeedPolicy, PartitionLoop
 from streams.plan import LoopConfig
-from streams.recovery import Recovery, Target
+from streams.recovery import Recovery, Target, back_again
 from streams.texts import wording
 from streams.time_order import End
 from tests.simulation.faults import Faults
 from tests.simulation.kafka import Kafka, ProducerFenced
-from tests.simulation.publisher import OutboxAhead, Publisher
+from tests.simulation.publisher import OutboxAhead, Publisher, last_position
 from tests.simulation.shop import DAY, END, HORIZON, Row, Shop
 
 
@@ -129,8 +129,9 @@ class Owner:
     def _recover(self, fence: Fence, published: dict[str, Any]) -> Iterator[str]:
         """Fold again up to what was published, then start anew from the fence."""
         world = self.world
-        told = told_of(world.kafka, self.partition)
-        target = Target(published["seq"], published["clock"], published["positions"], told)
+        told, erased = told_of(world.kafka, self.partition), erased_of(world.kafka, self.partition)
+        returned = back_again(world.store.names(self.partition), world.store.mark, erased)
+        target = Target(published["seq"], published["clock"], published["positions"], told, erased, returned)
         recovery = Recovery(self.partition, fence, target, world.config)
         self._begin(recovery, fence)
         while not recovery.done:
@@ -221,7 +222,7 @@ class World:
         self.store = Watched(self.log)
         self.now = END + DAY
         self.rewound = 0
-        self.fenced = self.recovered = 0
+        self.fenced = self.recovered = self.compacted = 0
         self.wandering: list[Commit] = []
         self.mirrored: dict[int, dict[str, int]] = {}
         self.zombies: list[Owner] = []
@@ -292,11 +293,22 @@ class World:
                 self.owners[partition] = Owner(self, self._worker(), partition)
 
     def _rewind(self) -> None:
-        """Redis comes back as it was when it last wrote its file."""
-        self.log.append("redis rewinds")
+        """Redis comes back as it was when it last wrote its file, or empty; compaction has been there meanwhile."""
+        empty = self.rng.random() < 0.3
+        self.log.append("redis is empty" if empty else "redis rewinds")
         self.rewound += 1
+        if empty:
+            self._saved = {}
         self.store.partitions = deepcopy(self._saved)
         self.wandering.clear()
+        for partition in range(self.shop.partitions):
+            self._compact(partition)
+
+    def _compact(self, partition: int) -> None:
+        """Nulls on `customers` leave the log, of those that were folded, told, and long there."""
+        position = last_position(self.kafka, partition)
+        until = 0 if position is None else position["positions"].get(CUSTOMERS, 0)
+        self.compacted += self.kafka.log(CUSTOMERS, partition).remove_nulls(until)
 
     # -- time
 
@@ -412,6 +424,12 @@ def write_row(kafka: Kafka, row: Row) -> None:
         producer.fence()
     else:
         log.append(row.at, row.key, row.value)
+
+
+def erased_of(kafka: Kafka, partition: int) -> dict[str, int]:
+    """The marks of who was erased, as a compacted topic has them."""
+    found = (read(IDENTITIES, record.value) for record in kafka.log(IDENTITIES, partition).read_committed())
+    return {fields["mark"]: fields["at"] for fields in found if fields["kind"] == "ERASED"}
 
 
 def told_of(kafka: Kafka, partition: int) -> dict[str, LastTold]:
