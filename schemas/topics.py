@@ -40,7 +40,7 @@ _FOR_GOOD = "-1"
 _DAY_MS = 86_400_000
 _TOMBSTONES_KEPT_MS = (
     90 * _DAY_MS
-)  # of one that left before it was folded nobody would know: `identities` tells only after
+)  # one that leaves before it is folded is an erase forgotten; later `identities` tells
 _DEAD_LETTERS_KEPT_MS = 90 * _DAY_MS  # they hold people's data as it came; long enough to mend and retry
 _ENVELOPE_BYTES = 1_048_576  # an original record of the full size still fits in a dead letter or a relay record
 

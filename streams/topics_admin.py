@@ -125,6 +125,12 @@ def _wake_coordinator(admin: KafkaAdminClient) -> None:
             time.sleep(0.1)
 
 
+def group_members(kafka: KafkaAccess, group: str) -> int:
+    """How many consumers are at work in a group. Raises LoyaltyError where Kafka does not answer."""
+    with admin_client(kafka) as admin:
+        return len(admin.describe_groups([group])[group]["members"])
+
+
 def delete_topics(kafka: KafkaAccess) -> None:
     """Remove every topic of the table with all records (tests)."""
     with admin_client(kafka) as admin:

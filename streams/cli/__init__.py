@@ -43,6 +43,7 @@ TABLE: tuple[Entry, ...] = (
     Entry("merge", "merge", "count one id's history for another: they are one customer"),
     Entry("unmerge", "merge", "take a merge apart again"),
     Entry("worker", "work", "fold events into customers and publish what changed"),
+    Entry("rebuild", "rebuild", "fill an empty Redis again from Kafka"),
     Entry("customer", "ask", "one customer as of now"),
     Entry("customers", "ask", "all customers, by tier or risk"),
     Entry("care", "care", "who is to be cared for now, by employee"),
