@@ -237,11 +237,6 @@ def _erases_forgotten() -> AbstractContextManager[Any]:
     return patch.object(world, "erased_of", lambda *_: {})
 
 
-def _erased_come_back() -> AbstractContextManager[Any]:
-    """A Redis that fell back behind an erase keeps whom it still holds."""
-    return patch.object(world, "back_again", lambda *_: {})
-
-
 MUTANTS: dict[str, Mutant] = {
     "fence-check": _fence_check,
     "outbox-position": _outbox_position,
@@ -263,7 +258,6 @@ MUTANTS: dict[str, Mutant] = {
     "short-recovery": _short_recovery,
     "leap-from-anywhere": _leap_from_anywhere,
     "erases-forgotten": _erases_forgotten,
-    "erased-come-back": _erased_come_back,
 }
 
 

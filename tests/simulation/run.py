@@ -36,7 +36,8 @@ def run(seed: int) -> Outcome:
     shop = shop_year(rng)
     strength = rng.choice((0.5, 1.0, 2.0))
     rewinds = 0.008 if rng.random() < 0.5 else 0.0
-    faults = Faults(rng, strength, left=rng.randint(5, 40), redis_rewind=rewinds)
+    left = rng.randint(5, 40) * (1 if rewinds == 0.0 else 3)  # some late in the year, behind erases and compaction
+    faults = Faults(rng, strength, left=left, redis_rewind=rewinds)
     world = World(shop, rng, faults, some_sizes(rng))
     outcome = Outcome(seed, faults.happened)
     try:

@@ -304,7 +304,7 @@ class _Maker:
             self.event(name, rng.randint(begin, busy_until))
         if name in self.shop.gone:
             self.put(CUSTOMERS, self.elsewhere(name), END - DAY, name, None)
-        elif not self.shop.live and name in self.shop.settled and rng.random() < 0.25:
+        elif not self.shop.live and name in self.shop.settled and rng.random() < 0.5:
             self.erase(name)
 
     def event(self, name: str, at: int) -> None:
