@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from sinks.commit import Answer, Load
-from tests.contract.stores import PARTITION, Driven, commit, memory, real, record, write
+from sinks.store import erase_mark
+from tests.contract.stores import ERASE_KEY, PARTITION, Driven, commit, memory, real, record, write
 
 NAMES = tuple("abcdefgh")
+MARKS = tuple(erase_mark(ERASE_KEY, name) for name in NAMES)
 SEEDS = 12
 STEPS = 60
 
@@ -61,6 +63,7 @@ class Twins:
                 for name in rng.sample(NAMES, rng.randint(0, 3))
             ),
             "erased": {name: rng.randint(0, 2**60) for name in rng.sample(NAMES, 1) if rng.random() < 0.15},
+            "marks": {rng.choice(MARKS): rng.randint(0, 2**53) for _ in range(rng.random() < 0.1)},
             "outbox": tuple(record(n, rng.choice((None, *NAMES))) for n in range(rng.randint(0, 4))),
             "counts": {"x": rng.randint(-5, 5)},
             "all_due": rng.random() < 0.1,
