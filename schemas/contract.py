@@ -9,6 +9,7 @@ import re
 from datetime import date
 
 from processors.care.actions import PLACE
+from processors.days import known_calendar
 from processors.events import TIME_END_MS
 from schemas import topics
 from schemas.reader import Rule, Rules
@@ -45,8 +46,8 @@ def is_day(text: str) -> bool:
 
 
 def is_time_zone(text: str) -> bool:
-    """It could be an IANA name; whether it is one, `processors/days.py` says."""
-    return _TIME_ZONE.fullmatch(text) is not None
+    """It is an IANA name, and this machine's database has it."""
+    return _TIME_ZONE.fullmatch(text) is not None and known_calendar(text) is not None
 
 
 def is_language(text: str) -> bool:
@@ -75,6 +76,12 @@ _DATE = Rule(
     "is_day(v)", f"must be MM-DD or YYYY-MM-DD, a day that exists, {FIRST_YEAR} to {LAST_YEAR}", uses=(is_day,)
 )
 
+_NO_PLACE = f'v[:{len(PLACE)}] != "{PLACE}"'
+_OTHER = Rule(
+    f"{_CUSTOMER_ID.test} and {_NO_PLACE}",
+    f'must be 1 to 128 bytes of UTF-8, and not begin with "{PLACE}", as places of ours do; leave it null if unknown',
+)
+
 _RELAYED: Rules = {
     "event_id": _EVENT_ID,
     "customer_id": Rule(_CUSTOMER_ID.test, "must be 1 to 128 bytes of UTF-8"),
@@ -83,7 +90,7 @@ _RELAYED: Rules = {
 _COMMON: Rules = {
     **_RELAYED,
     "customer_id": Rule(
-        f'{_CUSTOMER_ID.test} and v[:{len(PLACE)}] != "{PLACE}"',
+        f"{_CUSTOMER_ID.test} and {_NO_PLACE}",
         f'must be 1 to 128 bytes of UTF-8, and not begin with "{PLACE}", which names places of ours',
     ),
 }
@@ -105,7 +112,7 @@ RULES: dict[str, Rules] = {
         ),
         "lines[].cost": _AMOUNT,
         "coupon_ids": Rule(f"len(v) <= {LINES_MAX}", f"must hold at most {LINES_MAX:,} coupons"),
-        "referrer_id": _CUSTOMER_ID,
+        "referrer_id": _OTHER,
     },
     topics.COMPLAINTS: {
         **_COMMON,
@@ -119,7 +126,7 @@ RULES: dict[str, Rules] = {
         **_COMMON,
         "channel": _NAME,
         "score": Rule("0 <= v <= 10", "must be 0 to 10"),
-        "referred_customer_id": _CUSTOMER_ID,
+        "referred_customer_id": _OTHER,
         "cost": _AMOUNT,
         "item": _NAME,
         "due_at": _INSTANT,
@@ -132,7 +139,9 @@ RULES: dict[str, Rules] = {
         "anniversaries": Rule("len(v) <= 100", "must hold at most 100 days"),
         "anniversaries[].date": _DATE,
         "consent": Rule("len(v) <= 100", "must hold at most 100 channels"),
-        "time_zone": Rule("is_time_zone(v)", "must be an IANA name, as in Europe/Berlin", uses=(is_time_zone,)),
+        "time_zone": Rule(
+            "is_time_zone(v)", "must be a name of the IANA database, as in Europe/Berlin", uses=(is_time_zone,)
+        ),
         "language": Rule("is_language(v)", "must be a BCP 47 tag, as in en or zh", uses=(is_language,)),
         "acquisition_cost": _AMOUNT,
         "merged_into": _COMMON["customer_id"],
