@@ -123,7 +123,7 @@ def relayed(fields: Mapping[str, Any], before: Customer | None, after: Customer 
         known = {name for _, name in now.claims}
         assert fields["referrer_id"] in known or len(known) == 16, "nobody claims them"
     elif kind == "STANDING" and before is not None and after is not None:
-        held = now.kin[fields["referrer_id"] or fields["referred_customer_id"]]
+        held = now.kin[fields["referrer_id"] or fields["referred_customer_id"] or ""]
         assert held.at >= fields["occurred_at"], "an older standing is kept"
         if held.at == fields["occurred_at"]:
             _same("standing", (fields["level"], fields["clv"]), (held.level, held.clv))
