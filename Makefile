@@ -1,6 +1,6 @@
 # What one does here. `make` alone lists it.
 .DEFAULT_GOAL := help
-.PHONY: help run test lint fmt install dev bench bench-due simulate simulate-mutants audit down clean clean-all lock hooks
+.PHONY: help run test lint fmt install dev bench bench-due simulate simulate-mutants fuzz audit down clean clean-all lock hooks
 
 SHELL := /bin/bash
 BIN := .venv/bin
@@ -46,6 +46,9 @@ simulate: dev  ## seeded crash simulations; SEED=417 runs one, SEEDS=10000 runs 
 
 simulate-mutants: dev  ## breaks the loop on purpose, and says which seed noticed
 	$(BIN)/python -m tests.simulation.mutants --seeds $(or $(SEEDS),1000)
+
+fuzz: dev  ## what may come from Kafka, mutated; SEED=417 runs one input, INPUTS=1000000 runs many (17 min on 2 cores)
+	$(BIN)/python -m tests.fuzz --inputs $(or $(INPUTS),1000000) $(if $(SEED),--seed $(SEED))
 
 audit: .venv/.installed-audit  ## known vulnerabilities of what is locked; its bill of materials in sbom.json (1 min)
 	@$(BIN)/python $(REQ)/audit.py --sbom sbom.json $(addprefix $(REQ)/, runtime.txt stack.txt study.txt data.txt redis.txt build.txt dev.txt)

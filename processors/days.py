@@ -205,6 +205,15 @@ def calendar_of(zone: str) -> Calendar:
     return Calendar(zone)
 
 
+@lru_cache(maxsize=512)
+def known_calendar(zone: str) -> Calendar | None:
+    """The calendar of a time zone, made once; None where this machine's IANA database does not have it."""
+    try:
+        return calendar_of(zone)
+    except ValueError:
+        return None
+
+
 def is_day(text: str) -> bool:
     """Whether "YYYY-MM-DD" names a day that there is, of 1800 to 2199."""
     try:

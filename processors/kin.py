@@ -14,7 +14,7 @@ from processors.customer import Customer
 from processors.events import Standing
 from processors.history import History
 from processors.merging import own_facts
-from processors.money import half_even
+from processors.money import clamped, half_even
 from processors.policy import Policy
 from processors.risk import LOST, OK
 from processors.signals import by_silence, unhappy
@@ -44,7 +44,7 @@ def network_value(facts: History, own: int, policy: Policy) -> int:
     """`own` clv and the policy's share of the clv of those brought, one level deep, half even (W2)."""
     share, kin = policy.clv.network_share, facts.kin
     brought = sum(kin[name].clv for name in facts.referred if name in kin)
-    return own + half_even(brought * share.numerator, share.denominator)
+    return clamped(own + half_even(brought * share.numerator, share.denominator))
 
 
 def news(before: Customer | None, after: Customer | None, policy: Policy) -> Iterator[Standing]:

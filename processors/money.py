@@ -37,6 +37,12 @@ AMOUNT_END = 1 << 63
 """Sums of amounts lie within plus and minus this: they are kept in 64 bits."""
 
 
+def clamped(amount: int) -> int:
+    """`amount` within 64 bits: of what follows from sums of amounts. No real money comes near; it only must not stop a
+    partition."""
+    return max(-AMOUNT_END + 1, min(amount, AMOUNT_END - 1))
+
+
 class Unbookable(ValueError):
     """An amount that cannot be booked, so that its event cannot be folded."""
 

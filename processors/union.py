@@ -26,7 +26,7 @@ from processors.history import (
     Touch,
     unpack_days,
 )
-from processors.money import AMOUNT_END
+from processors.money import clamped
 from processors.word_of_mouth import CLAIMS_MAX, beaten, named
 
 
@@ -41,7 +41,7 @@ def union(customer_id: str, own: History, others: Sequence[tuple[str, History]],
         own,
         first_at=_least(one.first_at for one in facts),
         days=_days(facts),
-        **{name: _bounded(sum(getattr(one, name) for one in facts)) for name in _SUMS},
+        **{name: clamped(sum(getattr(one, name) for one in facts)) for name in _SUMS},
         categories=_latest(one.categories for one in facts),
         purchase_days=_packed(sorted(set(chain.from_iterable(unpack_days(one.purchase_days) for one in facts)))),
         first_purchase_at=_least(one.first_purchase_at for one in facts),
@@ -64,11 +64,6 @@ _SUMS: Final = (
 )  # fmt: skip
 
 
-def _bounded(amount: int) -> int:
-    """No sum of real money comes near: it only must not stop a partition."""
-    return max(-AMOUNT_END + 1, min(amount, AMOUNT_END - 1))
-
-
 def _least(times: Iterable[int | None]) -> int | None:
     return min((at for at in times if at is not None), default=None)
 
@@ -84,7 +79,7 @@ def _days(facts: Iterable[History]) -> bytes:
     for one in facts:
         for number, *sums in DAY_ROW.iter_unpack(one.days):
             held = found.get(number)
-            found[number] = tuple(sums) if held is None else tuple(map(_bounded, map(add, held, sums)))
+            found[number] = tuple(sums) if held is None else tuple(map(clamped, map(add, held, sums)))
     return b"".join(DAY_ROW.pack(number, *found[number]) for number in sorted(found))
 
 
@@ -164,7 +159,7 @@ def _profile(profiles: Sequence[Profile | None], own: Profile | None) -> Profile
         consent=dict(sorted(consent.items())),
         do_not_contact=any(one.do_not_contact for one in known),
         key_account=any(one.key_account for one in known),
-        acquisition_cost=_bounded(sum(one.acquisition_cost for one in known)),
+        acquisition_cost=clamped(sum(one.acquisition_cost for one in known)),
         joined_at=min(one.joined_at for one in known),
     )
 

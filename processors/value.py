@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from processors.days import Calendar
 from processors.history import WINDOW_DAYS, History, unpack_days, within
-from processors.money import half_even
+from processors.money import clamped, half_even
 
 
 class Figures(Struct, frozen=True, gc=False):
@@ -48,7 +48,7 @@ READERS: Final[Mapping[str, Reader]] = {
     "returns_365d": lambda facts, day, calendar: facts.returns,
     "margin_365d": lambda facts, day, calendar: facts.margin,
     "cost_to_serve_365d": lambda facts, day, calendar: facts.serve,
-    "contribution_365d": lambda facts, day, calendar: facts.margin - facts.serve,
+    "contribution_365d": lambda facts, day, calendar: clamped(facts.margin - facts.serve),
     "categories_365d": lambda facts, day, calendar: len(facts.categories),
     "referrals_365d": _referrals,
 }
@@ -66,7 +66,7 @@ def figures(history: History, day: int, calendar: Calendar) -> Figures:
         facts.returns,
         margin,
         serve,
-        margin - serve,
+        clamped(margin - serve),
         len(facts.categories),
         _referrals(facts, day, calendar) if facts.referred else 0,
         half_even(value, sales) if sales else None,

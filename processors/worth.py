@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from processors.history import History
 from processors.lifetime import expected_in_days, expected_spend
-from processors.money import half_even
+from processors.money import clamped, half_even
 from processors.policy import Policy
 from processors.value import Rhythm
 
@@ -43,7 +43,7 @@ def worth(facts: History, who: Rhythm | None, alive: float, day: int, policy: Po
     horizon = rules.horizon_days
     if who is None or spend is None:
         plain = half_even((facts.margin - facts.serve) * horizon, _YEAR)
-        return Worth(plain, "plain", None if who is None else alive * _living(who, day, (_YEAR,), policy)[0])
+        return Worth(clamped(plain), "plain", None if who is None else alive * _living(who, day, (_YEAR,), policy)[0])
     ends = _ends(horizon)
     living = _living(who, day, ends, policy)
     bought, discount = who.x + 1, 1.0 + float(rules.discount_rate)
@@ -55,7 +55,7 @@ def worth(facts: History, who: Rhythm | None, alive: float, day: int, policy: Po
         if end == horizon:
             break
         before, start = until_end, end
-    return Worth(round(total * alive), "model", alive * living[ends.index(_YEAR)])
+    return Worth(clamped(round(total * alive)), "model", alive * living[ends.index(_YEAR)])
 
 
 @lru_cache

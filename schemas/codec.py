@@ -145,7 +145,7 @@ def _renewing(topic: str, registered: Registered | None) -> Callable[[bytes], by
         body = value[len(head) :]
         try:
             return renew(body)
-        except FAILURES:
+        except (*FAILURES, RecursionError):  # the latter: of a foreign field, nested deeper than Python takes it
             return _slowly(topic, schema, body)
 
     return renewed

@@ -9,13 +9,17 @@ import re
 from datetime import date
 
 from processors.care.actions import PLACE
+from processors.days import known_calendar
 from processors.events import TIME_END_MS
 from schemas import topics
 from schemas.reader import Rule, Rules
 
 CUSTOMER_ID_BYTES_MAX = 128
 NAME_BYTES_MAX = 256
-"""Of what a customer's state keeps as text (categories, channels): a bound on the state, far above any real name."""
+"""Of what a customer's state keeps as text (categories, channels, stores): a bound on the state, far above any real
+name; and on what is told, for an output that the broker does not take would stop all others of its partition."""
+REFERENCE_BYTES_MAX = 1_024
+"""Of ids that are compared, or told as a cause, and name no customer."""
 AMOUNT_MAX = 10**13
 QUANTITY_END = 2**31
 LINES_MAX = 10_000
@@ -45,8 +49,8 @@ def is_day(text: str) -> bool:
 
 
 def is_time_zone(text: str) -> bool:
-    """It could be an IANA name; whether it is one, `processors/days.py` says."""
-    return _TIME_ZONE.fullmatch(text) is not None
+    """It is an IANA name, and this machine's database has it."""
+    return _TIME_ZONE.fullmatch(text) is not None and known_calendar(text) is not None
 
 
 def is_language(text: str) -> bool:
@@ -65,6 +69,11 @@ def is_policy(text: str) -> bool:
 
 
 _EVENT_ID = Rule("n", "must not be empty: give each event its own id")
+_OWN_EVENT_ID = Rule(
+    f"0 < n <= {REFERENCE_BYTES_MAX}",
+    f"must not be empty, and have at most {REFERENCE_BYTES_MAX:,} bytes of UTF-8: give each event its own id",
+)
+_REFERENCE = Rule(f"n <= {REFERENCE_BYTES_MAX}", f"must be at most {REFERENCE_BYTES_MAX:,} bytes of UTF-8")
 _CUSTOMER_ID = Rule(f"0 < n <= {CUSTOMER_ID_BYTES_MAX}", "must be 1 to 128 bytes of UTF-8; leave it null if unknown")
 _INSTANT = Rule(f"0 <= v < {TIME_END_MS}", f"must lie in 0 <= ms < {TIME_END_MS} (UTC milliseconds, not s or us)")
 _AMOUNT = Rule(f"{-AMOUNT_MAX} <= v <= {AMOUNT_MAX}", "must lie within 10^13 minor units", narrow=True)
@@ -75,6 +84,12 @@ _DATE = Rule(
     "is_day(v)", f"must be MM-DD or YYYY-MM-DD, a day that exists, {FIRST_YEAR} to {LAST_YEAR}", uses=(is_day,)
 )
 
+_NO_PLACE = f'v[:{len(PLACE)}] != "{PLACE}"'
+_OTHER = Rule(
+    f"{_CUSTOMER_ID.test} and {_NO_PLACE}",
+    f'must be 1 to 128 bytes of UTF-8, and not begin with "{PLACE}", as places of ours do; leave it null if unknown',
+)
+
 _RELAYED: Rules = {
     "event_id": _EVENT_ID,
     "customer_id": Rule(_CUSTOMER_ID.test, "must be 1 to 128 bytes of UTF-8"),
@@ -82,8 +97,9 @@ _RELAYED: Rules = {
 }
 _COMMON: Rules = {
     **_RELAYED,
+    "event_id": _OWN_EVENT_ID,
     "customer_id": Rule(
-        f'{_CUSTOMER_ID.test} and v[:{len(PLACE)}] != "{PLACE}"',
+        f"{_CUSTOMER_ID.test} and {_NO_PLACE}",
         f'must be 1 to 128 bytes of UTF-8, and not begin with "{PLACE}", which names places of ours',
     ),
 }
@@ -91,6 +107,7 @@ _COMMON: Rules = {
 RULES: dict[str, Rules] = {
     topics.PURCHASES: {
         **_COMMON,
+        "store_id": _NAME,
         "channel": _NAME,
         "currency": Rule(
             "len(v) == 3 and v.isascii() and v.isalpha() and v.isupper()",
@@ -104,8 +121,11 @@ RULES: dict[str, Rules] = {
             f"0 <= v <= {AMOUNT_MAX}", "must be >= 0 and at most 10^13 minor units; send what came back as kind RETURN"
         ),
         "lines[].cost": _AMOUNT,
+        "original_event_id": _REFERENCE,
         "coupon_ids": Rule(f"len(v) <= {LINES_MAX}", f"must hold at most {LINES_MAX:,} coupons"),
-        "referrer_id": _CUSTOMER_ID,
+        "coupon_ids[]": _REFERENCE,
+        "referrer_id": _OTHER,
+        "employee_id": _NAME,
     },
     topics.COMPLAINTS: {
         **_COMMON,
@@ -113,13 +133,16 @@ RULES: dict[str, Rules] = {
         "severity": _FIVE,
         "satisfaction": _FIVE,
         "compensation": _AMOUNT,
+        "store_id": _NAME,
         "reward": _AMOUNT,
     },
     topics.CONTACTS: {
         **_COMMON,
         "channel": _NAME,
+        "reminder_id": _REFERENCE,
         "score": Rule("0 <= v <= 10", "must be 0 to 10"),
-        "referred_customer_id": _CUSTOMER_ID,
+        "referred_customer_id": _OTHER,
+        "employee_id": _NAME,
         "cost": _AMOUNT,
         "item": _NAME,
         "due_at": _INSTANT,
@@ -130,11 +153,17 @@ RULES: dict[str, Rules] = {
         "joined_at": _INSTANT,
         "birthday": _DATE,
         "anniversaries": Rule("len(v) <= 100", "must hold at most 100 days"),
+        "anniversaries[].name": _NAME,
         "anniversaries[].date": _DATE,
         "consent": Rule("len(v) <= 100", "must hold at most 100 channels"),
-        "time_zone": Rule("is_time_zone(v)", "must be an IANA name, as in Europe/Berlin", uses=(is_time_zone,)),
+        "consent{key}": _NAME,
+        "employee_id": _NAME,
+        "time_zone": Rule(
+            "is_time_zone(v)", "must be a name of the IANA database, as in Europe/Berlin", uses=(is_time_zone,)
+        ),
         "language": Rule("is_language(v)", "must be a BCP 47 tag, as in en or zh", uses=(is_language,)),
         "acquisition_cost": _AMOUNT,
+        "preferred_channel": _NAME,
         "merged_into": _COMMON["customer_id"],
     },
     topics.TICKS: {

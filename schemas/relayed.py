@@ -8,6 +8,7 @@ from zlib import crc32
 
 import msgspec
 from msgspec import Struct
+from xxhash import xxh3_64_hexdigest
 
 from processors.care.actions import PLACE
 from processors.events import (
@@ -130,6 +131,12 @@ def payload_of(part: Part) -> bytes | None:
     return None if part.facts is None else FORMAT + _write(Payload(part.links, part.facts))
 
 
+def facts_mark(payload: bytes) -> str:
+    """How the event_id of a PART ends, behind its instant: a hash of what lies behind the format, as
+    `processors/merging.py` makes it. Facts are trusted, so what is not as it was sent must not become a customer's."""
+    return xxh3_64_hexdigest(payload)
+
+
 def _part(record: Relayed) -> Part:
     if record.other_id is None:
         raise BadField("other_id", "is null: a PART says whose facts it holds")
@@ -145,8 +152,11 @@ def _part(record: Relayed) -> Part:
         raise BadField("record", f"has format {record.record[:1]!r}: this release reads {FORMAT!r}; start a newer one")
     try:
         held = _read(record.record[1:])
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise BadField("record", f"does not hold the facts of {record.other_id!r}: {error}") from None
+    if not part.event_id.endswith(f":{record.occurred_at}:{facts_mark(record.record[1:])}"):
+        text = f"or occurred_at is not what event_id says of the facts of {record.other_id!r}: damaged on the way"
+        raise BadField("record", text)
     if record.other_id not in held.links:
         raise BadField("record", f"does not say since when {record.other_id!r} is merged")
     return msgspec.structs.replace(part, links=held.links, facts=held.facts)

@@ -49,7 +49,7 @@ def decode(state: bytes) -> Customer:
         )
     try:
         return reader(state[1:])
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise BadState(
             f"a state of format {state[0]} ({len(state)} bytes) does not hold what that format says: {error}; "
             f"restore Redis from its last backup, or empty this prefix: a worker folds all again from Kafka"

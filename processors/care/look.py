@@ -12,7 +12,7 @@ from processors.care.book import Reminder
 from processors.care.sections import Care
 from processors.charge import owner_of, sort_of
 from processors.customer import Told
-from processors.days import DAY_MS, Calendar, calendar_of
+from processors.days import DAY_MS, Calendar, known_calendar
 from processors.events import Profile
 from processors.history import History, Touch
 from processors.policy import Policy
@@ -57,10 +57,11 @@ class Look:
 
     @cached_property
     def local(self) -> Calendar:
-        """The customer's clocks; the programme's where they named none."""
+        """The customer's clocks; the programme's where they named none, or one that is not known here: a profile may be
+        kept longer than the database of time zones under which it came."""
         profile = self.facts.profile
         named = None if profile is None else profile.time_zone
-        return self.policy.calendar if named is None else calendar_of(named)
+        return (known_calendar(named) if named else None) or self.policy.calendar
 
     @cached_property
     def tier(self) -> Tier:

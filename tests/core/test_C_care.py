@@ -665,6 +665,18 @@ def test_C1_a_sentence_names_the_customers_own_day():
         assert english.care(partition.care[0], partition.policy) == "Birthday on 2025-01-12: congratulate"
 
 
+def test_C1_a_time_zone_that_is_not_known_here_is_the_programmes():
+    """A profile stays, the database of time zones of the machine that reads it need not be the same."""
+    kind = '[[care]]\nkind = "BIRTHDAY"\nshape = "calendar"\nlead_days = 3\nexpires_days = 7\n'
+    told = []
+    for zone in (None, "Mars/Base", "A" * 64):
+        log = [profile(utc("2025-01-05T12:00"), birthday="01-12", time_zone=zone)]
+        partition = Partition(policy_of(HEAD + kind)).run([*plainly(log), utc("2025-01-11T12:00")])
+        told.append(partition.care)
+    assert told[0]
+    assert told[0] == told[1] == told[2]
+
+
 def test_C1_a_policys_own_sentence_comes_before_the_languages():
     kind = '[[care]]\nkind = "THANKS"\nshape = "silence"\nafter_days = 1\n'
     kind += "texts = { en = 'Silent for {have:day|days} (usual: {usual}): call this {tier}, {date}' }\n"

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processors.money import EXPONENTS, Rate, Rates, UnknownCurrency, half_even, major
+from processors.money import AMOUNT_END, EXPONENTS, Rate, Rates, UnknownCurrency, clamped, half_even, major
 
 amounts = st.integers(-(10**13), 10**13)
 written = st.decimals(min_value="0.000001", max_value="100000", places=6)
@@ -109,3 +109,9 @@ def test_what_has_no_minor_unit_is_no_currency_to_count_in() -> None:
 )  # fmt: skip
 def test_amounts_are_shown_in_major_units(amount: int, currency: str, shown: str) -> None:
     assert major(amount, currency) == shown
+
+
+@given(st.integers(-(1 << 70), 1 << 70))
+def test_what_follows_from_sums_stays_within_64_bits(amount: int) -> None:
+    assert -AMOUNT_END < clamped(amount) < AMOUNT_END
+    assert clamped(amount) == amount or abs(amount) >= AMOUNT_END

@@ -14,6 +14,7 @@ from processors.policy import Policy
 from processors.step import Changes, Telling
 from schemas import codec, library, topics
 from schemas.errors import BadField
+from schemas.relayed import facts_mark, payload_of
 from sinks.commit import Record
 from streams.outgoing import Outgoing
 from streams.texts import wording
@@ -107,9 +108,11 @@ def test_what_subscribers_are_told_names_every_transition_field_and_header() -> 
 
 
 PART = Part(
-    event_id="a:5:x", customer_id="b", occurred_at=5, source="a", links={"a": Link("b", 3)},
+    event_id="", customer_id="b", occurred_at=5, source="a", links={"a": Link("b", 3)},
     facts=History(first_at=1, lifetime_value=7, categories={"cd": 2}),
 )  # fmt: skip
+HELD = payload_of(PART) or b""
+PART = replace(PART, event_id=f"a:5:{facts_mark(HELD[1:])}")
 
 
 @pytest.mark.parametrize(
@@ -133,6 +136,9 @@ def test_D5_what_partitions_tell_each_other_of_merged_ids_travels_whole(event: P
         ({"other_id": None}, "other_id is null: a PART says whose facts it holds"),
         ({"record": b"\x02"}, "this release reads"),
         ({"record": b"\x01\xff"}, "does not hold the facts of 'a'"),
+        ({"record": HELD.replace(b"cd", b"\xffd")}, "does not hold the facts of 'a'"),
+        ({"record": HELD.replace(b"cd", b"ce")}, "record or occurred_at is not what event_id says of the facts of 'a'"),
+        ({"occurred_at": 4}, "record or occurred_at is not what event_id says"),
         ({"other_id": "c"}, "does not say since when 'c' is merged"),
         ({"kind": "FORGOTTEN", "other_id": None}, "FORGOTTEN says with whom"),
     ],

@@ -16,8 +16,10 @@ from msgspec.structs import replace
 from processors import step
 from processors.customer import Customer, Told
 from processors.days import DAY_MS
+from processors.history import Kin, on_day
 from schemas import state
 from schemas.codec import read, write
+from schemas.customer_value import encode_view
 from schemas.partitioner import partition_of
 from schemas.told import LastTold
 from schemas.topics import (
@@ -546,6 +548,35 @@ def test_D6_an_amount_that_no_sum_can_hold_is_a_dead_letter_that_names_the_field
     assert headers["dlq.error"] == b"TooMuch"
     assert headers["dlq.message"].startswith(b"lines: the customer's sum would pass")
     assert one.customer(ANNA).history.lifetime_value == 9_900
+
+
+def test_D6_sums_at_the_end_of_64_bits_leave_no_figure_that_cannot_be_kept() -> None:
+    """What follows from a sum (times the years, plus kin's, less costs) would not fit where the sum still does."""
+    one = Driven()
+    one.buy(ANNA, T)
+    one.buy(BO, T, referrer_id=ANNA)
+    one.tick(T)
+    one.run()
+    for name, sign in ((ANNA, 1), (BO, -1)):
+        customer = one.customer(name)
+        assert customer is not None
+        history, end = customer.history, sign * (2**63 - 10)
+        sums = end - history.value, 0, 0, end - history.margin, -sign * 500
+        changes = on_day(history, FIRST.calendar.day_of(T), *sums)
+        kin = {BO: Kin(T, "OK", sign * 2**62)}
+        history = replace(history, **changes, lifetime_value=end, lifetime_margin=end, kin=kin, referred={BO: T})
+        one.store.partition(P).states[name] = state.encode(replace(customer, history=history))
+    one.take_over()
+    for days in (1, *range(30, 400, 10)):
+        for name in (ANNA, BO):
+            fields = {"event_id": f"k{days}", "customer_id": name, "occurred_at": T + days * DAY_MS, "kind": "VISIT"}
+            value = write(CONTACTS, fields | {"direction": "IN", "channel": "store"})
+            one.put(CONTACTS, value, at=T + days * DAY_MS, key=name)
+        one.tick(T + days * DAY_MS)
+        one.run()
+        for view in one.store.partition(P).views.values():
+            value, _ = encode_view(P, [part.encode() for pair in view.items() for part in pair])
+            assert read(CUSTOMER_VALUE, value)["customer_id"] in (ANNA, BO)
 
 
 # -- recovery

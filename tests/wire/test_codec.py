@@ -262,6 +262,11 @@ def test_D6_a_block_that_claims_too_many_lines_costs_no_memory() -> None:
 
 BAD_FIELDS: list[tuple[str, dict[str, Any], str]] = [
     (topics.PURCHASES, purchase(event_id=""), "event_id is '': must not be empty"),
+    (topics.PURCHASES, purchase(event_id="e" * 1_025), "event_id is 'eee.*at most 1,024 bytes"),
+    (topics.PURCHASES, purchase(store_id="s" * 257), "store_id is 'sss.*at most 256 bytes"),
+    (topics.PURCHASES, purchase(coupon_ids=["c", "c" * 1_025]), r"coupon_ids\[1\] is 'ccc.*at most 1,024 bytes"),
+    (topics.PURCHASES, purchase(original_event_id="e" * 1_025), "original_event_id"),
+    (topics.PURCHASES, purchase(employee_id="e" * 257), "employee_id"),
     (topics.PURCHASES, purchase(customer_id=""), "customer_id is '': must be 1 to 128 bytes"),
     (topics.PURCHASES, purchase(customer_id="张" * 43), "customer_id is .*: must be 1 to 128 bytes"),
     (topics.PURCHASES, purchase(occurred_at=-1), "occurred_at is -1: must lie in 0 <= ms"),
@@ -286,8 +291,11 @@ BAD_FIELDS: list[tuple[str, dict[str, Any], str]] = [
     (topics.PURCHASES, purchase(lines=line(cost=-(10**13) - 1)), r"lines\[0\].cost"),
     (topics.PURCHASES, purchase(coupon_ids=["c"] * 10_001), "coupon_ids"),
     (topics.PURCHASES, purchase(referrer_id=""), "referrer_id is '': must be 1 to 128 bytes.*leave it null"),
+    (topics.PURCHASES, purchase(referrer_id="place:DELIVERY@7"), "referrer_id is 'place:.*as places of ours do"),
+    (topics.CONTACTS, contact(referred_customer_id="place:A@7"), "referred_customer_id is 'place:.*leave it null"),
     (topics.COMPLAINTS, complaint(severity=0), "severity is 0: must be 1 to 5"),
     (topics.COMPLAINTS, complaint(severity=6), "severity"),
+    (topics.COMPLAINTS, complaint(store_id="s" * 257), "store_id"),
     (topics.COMPLAINTS, complaint(satisfaction=0), "satisfaction"),
     (topics.COMPLAINTS, complaint(complaint_id=""), "complaint_id"),
     (topics.COMPLAINTS, complaint(compensation=10**13 + 1), "compensation"),
@@ -300,6 +308,8 @@ BAD_FIELDS: list[tuple[str, dict[str, Any], str]] = [
     (topics.COMPLAINTS, complaint(about="UNKNOWN"), "about is none of PRODUCT|SERVICE"),
     (topics.CONTACTS, contact(score=11), "score is 11: must be 0 to 10"),
     (topics.CONTACTS, contact(score=-1), "score"),
+    (topics.CONTACTS, contact(employee_id="e" * 257), "employee_id"),
+    (topics.CONTACTS, contact(reminder_id="r" * 1_025), "reminder_id"),
     (topics.CONTACTS, contact(cost=-(10**13) - 1), "cost"),
     (topics.CONTACTS, contact(due_at=-1), "due_at is -1: must lie in 0 <= ms"),
     (topics.CONTACTS, contact(direction="UNKNOWN"), "direction is none of IN|OUT"),
@@ -312,6 +322,13 @@ BAD_FIELDS: list[tuple[str, dict[str, Any], str]] = [
     (topics.CUSTOMERS, profile(birthday="٢٠٠١-02-28"), "birthday"),
     (topics.CUSTOMERS, profile(anniversaries=[{"name": "w", "date": "1-1"}]), r"anniversaries\[0\].date"),
     (topics.CUSTOMERS, profile(time_zone="Mars Base"), "time_zone"),
+    (topics.CUSTOMERS, profile(anniversaries=[{"name": "n" * 257, "date": "01-01"}]), r"anniversaries\[0\].name"),
+    (topics.CUSTOMERS, profile(consent={"c" * 257: True}), "consent key"),
+    (topics.CUSTOMERS, profile(preferred_channel="c" * 257), "preferred_channel"),
+    (topics.CUSTOMERS, profile(employee_id="e" * 257), "employee_id"),
+    (topics.CUSTOMERS, profile(time_zone="Mars/Base"), "time_zone is 'Mars/Base': must be a name of the IANA database"),
+    (topics.CUSTOMERS, profile(time_zone="America"), "time_zone is 'America'"),
+    (topics.CUSTOMERS, profile(time_zone="A" * 64), "time_zone"),
     (topics.CUSTOMERS, profile(language="e"), "language"),
     (topics.CUSTOMERS, profile(merged_into=""), "merged_into"),
     (topics.TICKS, {"at": -1}, "at is -1"),
@@ -472,7 +489,7 @@ def test_a_misplaced_erase_travels_as_its_null() -> None:
 
 def test_a_record_of_the_full_size_still_fits_into_relay() -> None:
     room = topics.RECORD_BYTES_MAX - len(GOOD[topics.PURCHASES]) - 8
-    full = codec.write(topics.PURCHASES, purchase(store_id="s" * room))
+    full = codec.write(topics.PURCHASES, purchase(lines=[*purchase()["lines"], *line(sku="s" * (room - 64))]))
     event = codec.decode(topics.PURCHASES, full, None)
     value = rerouted(event, topics.PURCHASES, full)
     assert codec.decode(topics.RELAY, value, None).event == event  # type: ignore[union-attr]

@@ -217,6 +217,17 @@ def test_D6_schemas_made_to_harm_are_refused_and_bodies_end_early() -> None:
     loops["fields"].append({"name": "loops", "type": nested})
     value = framing.confluent_head(ID) + GOOD[topics.PURCHASES][10:] + b"\0"
     assert read(topics.PURCHASES, loops, value) == codec.decode(topics.PURCHASES, GOOD[topics.PURCHASES], None)
+    tree = copy(topics.PURCHASES)
+    more = {"name": "more", "type": {"type": "array", "items": "Tree"}}
+    branch = {"type": "record", "name": "Tree", "fields": [more]}
+    tree["fields"].append({"name": "tree", "type": branch})
+    for depth, says in ((40, None), (5_000, "nested too deep")):
+        value = framing.confluent_head(ID) + GOOD[topics.PURCHASES][10:] + b"\2" * depth + b"\0" * (depth + 1)
+        if says is None:
+            assert read(topics.PURCHASES, tree, value) == codec.decode(topics.PURCHASES, GOOD[topics.PURCHASES], None)
+        else:
+            with pytest.raises(BrokenAvro, match=says):
+                read(topics.PURCHASES, tree, value)
     hostile = copy(topics.PURCHASES)
     hostile["fields"].append({"name": "x = __import__('os')", "type": "string", "default": ""})
     value = framing.confluent_head(ID) + GOOD[topics.PURCHASES][10:] + b"\0"

@@ -74,6 +74,7 @@ def test_fields_added_later_take_their_defaults() -> None:
             "a state of format 1 .* does not hold what.* folds all again from Kafka",
         ),
         (state.encode(FULL) + b"\0", "does not hold what that format says"),
+        (b"\x01\x96\xa1\xff", "does not hold what that format says: 'utf-8' codec"),
         (b"\x01\x96\xa1a\x90\x91\x07\0\x01\xa0", "Expected `str`, got `int`"),
     ],
 )
