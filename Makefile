@@ -1,6 +1,6 @@
 # What one does here. `make` alone lists it.
 .DEFAULT_GOAL := help
-.PHONY: help run test lint fmt install dev bench bench-due simulate simulate-mutants audit down clean clean-all lock hooks
+.PHONY: help run test lint fmt install dev bench bench-due simulate simulate-mutants chaos audit down clean clean-all lock hooks
 
 SHELL := /bin/bash
 BIN := .venv/bin
@@ -46,6 +46,9 @@ simulate: dev  ## seeded crash simulations; SEED=417 runs one, SEEDS=10000 runs 
 
 simulate-mutants: dev  ## breaks the loop on purpose, and says which seed noticed
 	$(BIN)/python -m tests.simulation.mutants --seeds $(or $(SEEDS),1000)
+
+chaos: dev  ## 200 faults on real servers in one run; SEED=7 draws others, FAULTS=50 fewer (20 min)
+	LOYALTY_TEST_FAULTS=$(or $(FAULTS),200) SEED=$(or $(SEED),1) $(BIN)/python -m pytest -s tests/chaos/test_two_hundred.py
 
 audit: .venv/.installed-audit  ## known vulnerabilities of what is locked; its bill of materials in sbom.json (1 min)
 	@$(BIN)/python $(REQ)/audit.py --sbom sbom.json $(addprefix $(REQ)/, runtime.txt stack.txt study.txt data.txt redis.txt build.txt dev.txt)
