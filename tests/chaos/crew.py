@@ -160,6 +160,11 @@ class Crew:
         records = before.records + self.rng.randint(1, self.year.average)
         return lambda seen: seen.records >= records
 
+    def idle(self) -> bool:
+        """Whether all that was written is folded and told."""
+        seen = self.world.seen()
+        return seen is not None and self._idle(seen)
+
     def _idle(self, seen: Seen) -> bool:
         done = self._writing is None or self._writing.done()
         return done and seen.records >= self.year.records and not seen.waiting
@@ -176,15 +181,8 @@ class Crew:
         )  # fmt: skip
 
     def until(self, condition: Callable[[], bool], what: str) -> None:
-        """Wait for it, or until there is nothing left to do that could bring it about."""
-
-        def enough() -> bool:
-            if condition():
-                return True
-            seen = self.world.seen()
-            return seen is not None and self._idle(seen)
-
-        until(enough, what, RECOVERY_S, self.world.tails)
+        """Wait for it."""
+        until(condition, what, RECOVERY_S, self.world.tails)
 
     def lasts(self, seconds: float) -> None:
         """A fault that is so long: that is what it is, nothing is waited for."""

@@ -120,7 +120,10 @@ def redis_cut(crew: Crew) -> None:
         held = sum(host.redis.held for host in hosts)
         for host in hosts:
             host.redis.hold()
+        crew.write()
         crew.until(lambda: sum(host.redis.held for host in hosts) > held, "a reply is under way")
+    else:
+        crew.write()
     _broken(crew, hosts, "redis", crew.rng.randint(1, 20))
     for host in hosts:
         host.redis.let_go()
@@ -192,7 +195,8 @@ def _slow(crew: Crew, way: str, seconds: float, replies: int) -> None:
     enough = sum(proxy.late for proxy in proxies) + replies
     for proxy in proxies:
         proxy.delay(seconds)
-    crew.until(lambda: sum(proxy.late for proxy in proxies) >= enough, "replies come late")
+    crew.write()
+    crew.until(lambda: sum(proxy.late for proxy in proxies) >= enough or crew.idle(), "replies come late")
     for proxy in proxies:
         proxy.delay(0)
 
@@ -205,12 +209,12 @@ KINDS = {
     "Redis full": Kind(redis_full, 2, 3),
     "Redis killed (kill -9)": Kind(redis_killed, 1, 3),
     "Redis away": Kind(redis_gone, 2, 3),
-    "Redis unreachable for one worker or both": Kind(redis_cut, 1, 3),
-    "Redis slow": Kind(redis_slow, 1, 3),
+    "Redis unreachable for one worker or both": Kind(redis_cut, 2, 3),
+    "Redis slow": Kind(redis_slow, 2, 3),
     "Redis fell back": Kind(redis_fell_back, 2, 1),
     "broker killed (kill -9)": Kind(broker_killed, 1, 1),
     "Kafka unreachable for one worker or both": Kind(kafka_cut, 1, 3),
-    "Kafka slow": Kind(kafka_slow, 1, 3),
+    "Kafka slow": Kind(kafka_slow, 2, 3),
 }
 
 
