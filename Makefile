@@ -1,6 +1,7 @@
 # What one does here. `make` alone lists it.
 .DEFAULT_GOAL := help
-.PHONY: help run test lint fmt install dev bench bench-due simulate simulate-mutants fuzz audit down clean clean-all lock hooks
+.PHONY: help run test lint fmt install dev bench bench-due simulate simulate-mutants fuzz chaos audit down clean clean-all \
+  lock hooks
 
 SHELL := /bin/bash
 BIN := .venv/bin
@@ -49,6 +50,10 @@ simulate-mutants: dev  ## breaks the loop on purpose, and says which seed notice
 
 fuzz: dev  ## what may come from Kafka, mutated; SEED=417 runs one input, INPUTS=1000000 runs many (17 min on 2 cores)
 	$(BIN)/python -m tests.fuzz --inputs $(or $(INPUTS),1000000) $(if $(SEED),--seed $(SEED))
+
+chaos: dev  ## 200 faults on real servers in one run; SEED=7 draws others, FAULTS=50 fewer (20 min)
+	LOYALTY_TEST_FAULTS=$(or $(FAULTS),200) LOYALTY_TEST_CUSTOMERS=$(or $(CUSTOMERS),800) SEED=$(or $(SEED),1) \
+	  $(BIN)/python -m pytest -s tests/chaos/test_two_hundred.py
 
 audit: .venv/.installed-audit  ## known vulnerabilities of what is locked; its bill of materials in sbom.json (1 min)
 	@$(BIN)/python $(REQ)/audit.py --sbom sbom.json $(addprefix $(REQ)/, runtime.txt stack.txt study.txt data.txt redis.txt build.txt dev.txt)

@@ -17,12 +17,17 @@ from faust.types import TP, Message
 from schemas.topics import INPUTS
 from sinks.access import KafkaAccess
 from streams.ownership import Ids, Ownership, RunnerPort
+from streams.partition import PartitionStopped
 from streams.record_sets import RecordSet
 from streams.settings import Settings
+from streams.topics_admin import miscounted
 from streams.transport import RecordSetConsumer, Transport
 
 REBALANCE_TIMEOUT_S: Final = 60.0
 REQUEST_TIMEOUT_S: Final = 40.0
+
+METADATA_MS: Final = 30_000
+"""How soon a partition that somebody adds to a topic is noticed, and refused: nobody would read its records."""
 
 MIRROR_S: Final = 1.0
 """How often the fence is copied to the group's committed offsets."""
@@ -82,6 +87,7 @@ def build_app(settings: Settings, make: Callable[[int], RunnerPort], ids: Ids | 
         broker_rebalance_timeout=REBALANCE_TIMEOUT_S,
         broker_request_timeout=max(REQUEST_TIMEOUT_S, settings.session_ms / 1_000 + 5),
         consumer_group_instance_id=settings.instance or None,
+        consumer_metadata_max_age_ms=METADATA_MS,
         broker_client_id=f"{settings.group}-worker",
     )
     app.kafka = settings.kafka
@@ -99,7 +105,12 @@ def build_app(settings: Settings, make: Callable[[int], RunnerPort], ids: Ids | 
             await app.source.force_commit()
 
     async def assigned(_: Any, assigned: set[TP], **__: Any) -> None:
-        app.owner.assigned({tp.partition for tp in assigned})
+        added = [tp for tp in assigned if tp.partition >= settings.partitions]
+        for tp in added:
+            have = max(app.source.known_partitions(tp.topic), tp.partition + 1)
+            told = f"topic {tp.topic} {miscounted(have, settings.partitions)}"
+            app.owner.lost(tp.partition, PartitionStopped(told))
+        app.owner.assigned({tp.partition for tp in assigned.difference(added)})
 
     app.agent(inputs, name="take")(take)
     app.on_partitions_revoked.connect(revoked, weak=False)

@@ -83,6 +83,18 @@ def partitions_of(topic: Topic, partitions: int) -> int:
     return topic.partitions or partitions
 
 
+def miscounted(have: int, want: int) -> str:
+    """What is wrong about a topic of `have` partitions in a programme of `want`, and the way out."""
+    told = f"has {have} partitions, LOYALTY_PARTITIONS asks for {want}: "
+    if have < want:
+        return told + f"a customer's records must stay where they are; set LOYALTY_PARTITIONS={have}"
+    return told + (
+        f"set LOYALTY_PARTITIONS={have} if all topics were begun so; if partitions were added since, Kafka takes none "
+        f"back and customers have moved: stop the producers, make the topics on an empty cluster and import the "
+        f"records there, under another LOYALTY_PREFIX"
+    )
+
+
 def create_topics(kafka: KafkaAccess, partitions: int) -> list[str]:
     """Make the topics that are missing and return their names. Idempotent.
 
@@ -93,10 +105,7 @@ def create_topics(kafka: KafkaAccess, partitions: int) -> list[str]:
         for topic in TOPICS.values():
             have, want = there[topic.name].partitions, partitions_of(topic, partitions)
             if have not in (0, want):
-                raise LoyaltyError(
-                    f"topic {topic.name} has {have} partitions, LOYALTY_PARTITIONS asks for {want}; a customer's "
-                    f"records must stay where they are: set LOYALTY_PARTITIONS={have}, or begin on an empty cluster"
-                )
+                raise LoyaltyError(f"topic {topic.name} {miscounted(have, want)}")
         missing = [topic for topic in TOPICS.values() if not there[topic.name].partitions]
         new = {
             topic.name: NewTopic(topic.name, partitions_of(topic, partitions), -1, topic_configs=topic.config())
@@ -168,7 +177,7 @@ def _found(admin: KafkaAdminClient, partitions: int) -> list[Found]:
         if not have:
             wrong = ("is missing, or this user may not see it; run `loyalty topics create`",)
         elif have != want:
-            wrong = (f"has {have} partitions, LOYALTY_PARTITIONS asks for {want}",)
+            wrong = (miscounted(have, want),)
         rows.append(Found(topic.name, have, wrong))
     return rows
 

@@ -228,6 +228,10 @@ class RecordSetThread(driver.AIOKafkaConsumerThread):
             return None
         return cast("int | None", assignment.state_value(tp).lso)
 
+    def known_partitions(self, topic: str) -> int:
+        """How many partitions the topic has, as the broker told last. Thread-safe: it only looks."""
+        return len(self._ensure_consumer()._client.cluster.partitions_for_topic(topic) or ())
+
     # -- the mirror
 
     async def mirror(self, offsets: Mapping[tuple[str, int], int]) -> None:
@@ -336,6 +340,10 @@ class RecordSetConsumer(driver.Consumer):
     def known_end(self, topic: str, partition: int) -> int | None:
         """See RecordSetThread.known_end."""
         return self._thread.known_end(topic, partition)
+
+    def known_partitions(self, topic: str) -> int:
+        """See RecordSetThread.known_partitions."""
+        return self._thread.known_partitions(topic)
 
     # -- the mirror
 

@@ -82,6 +82,11 @@ class Year:
         self._world, self._rng, self._parts = world, rng, parts
         self._part = self.records = 0
 
+    @property
+    def average(self) -> int:
+        """About how many records a part has."""
+        return max(1, len(feed.records(CUSTOMERS)) // self._parts)
+
     def write(self) -> int:
         """Write the next part; how many records."""
         written = feed.write(self._world.settings, CUSTOMERS, self._part, self._parts)

@@ -251,9 +251,9 @@ class World:
             return dict(zip(names, pipe.execute(), strict=True))
 
     def restore(self, keys: Mapping[bytes, bytes]) -> None:
-        """Redis holds this and nothing else."""
-        self._redis.flushall()
-        with self._redis.pipeline(transaction=False) as pipe:
+        """Redis holds this and nothing else, from one moment to the next."""
+        with self._redis.pipeline(transaction=True) as pipe:
+            pipe.flushall()
             for name, content in keys.items():
                 pipe.restore(name, 0, content)
             pipe.execute()

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 from urllib.error import HTTPError
 from urllib.request import urlopen
@@ -134,6 +135,41 @@ def test_missing_topics_are_named_with_the_way_out(settings: Settings) -> None:
         wait(lambda: COMPLAINTS not in admin.list_topics(), "the topic is gone")
     with pytest.raises(LoyaltyError, match=r"topic complaints is missing, or this user may not see it; run"):
         asyncio.run(Worker(settings, NotingParts(), until_caught_up=True).run())
+
+
+ADDED = (
+    f"topic purchases has {PARTITIONS + 1} partitions, LOYALTY_PARTITIONS asks for {PARTITIONS}: .*"
+    "Kafka takes none back.*make the topics on an empty cluster"
+)
+
+
+def add_partition(settings: Settings) -> None:
+    with admin_client(settings.kafka) as admin:
+        admin.create_partitions({PURCHASES: PARTITIONS + 1})
+        wait(lambda: len(admin.describe_topics([PURCHASES])[0]["partitions"]) > PARTITIONS, "the partition is there")
+
+
+def test_a_worker_does_not_start_where_a_partition_was_added(settings: Settings) -> None:
+    add_partition(settings)
+    with pytest.raises(LoyaltyError, match=ADDED):
+        asyncio.run(Worker(settings, NotingParts(), until_caught_up=True).run())
+
+
+def test_a_worker_that_runs_refuses_a_partition_that_is_added(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some of its customers' records would lie where nobody reads."""
+    monkeypatch.setattr("streams.app.METADATA_MS", 500)
+
+    async def go() -> None:
+        one = Worker(replace(settings, clock="data"), NotingParts(), until_caught_up=False)
+        running = asyncio.create_task(one.run())
+        await until(lambda: one.owner.ready, "the worker is ready")
+        await asyncio.to_thread(add_partition, settings)
+        with pytest.raises(PartitionStopped, match=ADDED):
+            await asyncio.wait_for(running, DEADLINE_S)
+
+    asyncio.run(go())
 
 
 def test_a_taken_metrics_port_is_named(settings: Settings) -> None:
