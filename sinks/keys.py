@@ -50,7 +50,7 @@ class Keys(Struct, frozen=True):
         """Hash: partitions, layout, programme."""
         return f"{self.prefix}:meta"
 
-    # Patterns for the ACLs of Redis users; no command of ours takes one.
+    # Patterns for the ACLs of Redis users. No command of ours takes one, but that which empties an installation.
 
     def every(self) -> str:
         """All keys of this installation."""

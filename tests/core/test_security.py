@@ -39,6 +39,7 @@ from streams import logs, visible
 from streams.cli.output import Output
 from streams.record_sets import unpack
 from streams.rows import BadRow, Row, csv_rows, json_rows
+from streams.settings import SettingError, Settings
 from tests.core.test_ingest import SALE
 from tests.core.test_wording import wording
 
@@ -258,7 +259,12 @@ def test_no_id_reaches_another_key_or_another_slot(one: str, other: str, partiti
 
 
 def test_no_command_of_ours_takes_a_pattern() -> None:
-    for path in [*(ROOT / "sinks").glob("*.py"), *(ROOT / "sinks").glob("*.lua")]:
+    """But the one that empties an installation: of its prefix, which has no letter of a pattern."""
+    wiping = ROOT / "sinks" / "emptying.py"
+    assert re.findall(r"match=[^,]*", wiping.read_text()) == ["match=keys.every()"]
+    with pytest.raises(SettingError, match="LOYALTY_PREFIX"):
+        Settings.from_env({"LOYALTY_PREFIX": "loyalty*"})
+    for path in {*(ROOT / "sinks").glob("*.py"), *(ROOT / "sinks").glob("*.lua")} - {wiping}:
         text = path.read_text()
         for word in ("'KEYS'", '"KEYS"', "match=", "'SCAN'", "scan_iter", "loadstring", "dofile"):
             assert word not in text, f"{path}: {word}"
