@@ -80,15 +80,18 @@ class TopicPolicies:
             await consumer.stop()
 
 
-async def publish(producer: AIOKafkaProducer, policy: Policy) -> None:
-    """Write the policy's text under its key and wait until the broker has it. Again is harmless. Raises KafkaError."""
+async def publish(producer: AIOKafkaProducer, policy: Policy) -> int:
+    """Write the policy's text under its key and wait until the broker has it; the broker's time then, ms. Again is
+    harmless. Raises KafkaError."""
     fields = {
         "name": policy.programme.name,
         "version": policy.programme.version,
         "sha256": hashlib.sha256(policy.text.encode()).hexdigest(),
         "text": policy.text,
     }
-    await producer.send_and_wait(POLICIES, write(POLICIES, fields), key=policy.key.encode(), partition=0)
+    ack = await producer.send_and_wait(POLICIES, write(POLICIES, fields), key=policy.key.encode(), partition=0)
+    at: int = ack.timestamp
+    return at
 
 
 def policy_in(record: Any) -> Policy | None:

@@ -22,7 +22,7 @@ from processors.events import Tick
 from schemas import codec
 from schemas.topics import COMPLAINTS, INPUTS, POLICIES, PURCHASES, TICKS
 from sinks.access import KafkaAccess
-from streams import worker
+from streams import policies, worker
 from streams.ingest import CLOCK_HEADER, CLOCK_OF_DATA
 from streams.leader import ClockRefused, LiveClock, last_ticks
 from streams.partition import PartitionStopped
@@ -284,6 +284,42 @@ def test_on_an_imports_ticks_no_wall_clock_is_set(settings: Settings) -> None:
 async def tick(producer: AIOKafkaProducer, at: int, partition: int, clock: bytes) -> None:
     value = codec.encode_event(TICKS, Tick(at=at))
     await producer.send_and_wait(TICKS, value, partition=partition, headers=[(CLOCK_HEADER, clock)])
+
+
+def test_a_wall_clock_that_jumps_ahead_sets_no_time_until_it_is_right_or_the_broker_agrees(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tick 400 days ahead would tell everybody's silence, and could not be taken back."""
+    now, jumped = time.time_ns() // 1_000_000, 400 * 86_400_000
+    walls = iter([now, now + jumped, now + jumped, now + 10])
+    clock = LiveClock(settings.kafka, NotingParts().policy, 10, lambda: next(walls, now + 20))
+    asked: list[int] = []
+
+    async def ask(producer: AIOKafkaProducer, policy: Any) -> int:
+        asked.append(now)
+        return now
+
+    monkeypatch.setattr("streams.policies.publish", ask)
+    monkeypatch.setattr("streams.leader.ASK_AGAIN_S", 0.0)
+
+    async def go() -> None:
+        ticking = asyncio.create_task(clock.run())
+        await until(lambda: clock.last_at == now + 20, "it has ticked after the jump")
+        ticking.cancel()
+        await asyncio.wait({ticking})
+
+    asyncio.run(go())
+    for found in ticks(settings.kafka).values():
+        assert [one.at for one, _ in found] == [now, now + 10, now + 20]
+    assert len(asked) == 3, "at the beginning, and at each look that found it wrong"
+
+
+def test_the_broker_says_what_time_it_is(settings: Settings) -> None:
+    async def go() -> int:
+        async with producing(settings.kafka) as producer:
+            return await policies.publish(producer, NotingParts().policy)
+
+    assert abs(asyncio.run(go()) - time.time_ns() // 1_000_000) < 10_000
 
 
 def test_a_wall_clock_that_goes_back_is_waited_for(settings: Settings) -> None:
