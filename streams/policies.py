@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+from collections.abc import Iterable
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -71,13 +72,23 @@ class TopicPolicies:
             consumer.assign([_PLACE])
             end = (await consumer.end_offsets([_PLACE]))[_PLACE]
             await consumer.seek_to_beginning(_PLACE)
-            found: dict[str, Policy] = {}
+            records: list[Any] = []
             while await consumer.position(_PLACE) < end:
-                for records in (await consumer.getmany(timeout_ms=_READ_MS)).values():
-                    found.update((one.key, one) for record in records if (one := policy_in(record)) is not None)
-            return found
+                for more in (await consumer.getmany(timeout_ms=_READ_MS)).values():
+                    records = distinct([*records, *more])
+            return {one.key: one for record in records if (one := policy_in(record)) is not None}
         finally:
             await consumer.stop()
+
+
+def distinct(records: Iterable[Any]) -> list[Any]:
+    """One record of each text under each key, in the order in which they were written last: every import and every
+    leader writes its text again, compaction takes its time, and to check one text takes 40 ms."""
+    last: dict[tuple[Any, Any], Any] = {}
+    for record in records:
+        last.pop((record.key, record.value), None)
+        last[record.key, record.value] = record
+    return list(last.values())
 
 
 async def publish(producer: AIOKafkaProducer, policy: Policy) -> int:

@@ -19,6 +19,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from processors.events import Tick
+from processors.policy import Policy, load_policy
 from schemas import codec
 from schemas.topics import COMPLAINTS, INPUTS, POLICIES, PURCHASES, TICKS
 from sinks.access import KafkaAccess
@@ -31,7 +32,7 @@ from streams.settings import LoyaltyError, Settings
 from streams.topics_admin import admin_client
 from streams.worker import Worker
 from tests.conftest import PARTITIONS, ROOT, free_port
-from tests.live.noting_worker import NotingParts
+from tests.live.noting_worker import POLICY, NotingParts
 from tests.live.running import DEADLINE_S, fill, producing, until
 
 pytestmark = pytest.mark.live
@@ -312,6 +313,30 @@ def test_a_wall_clock_that_jumps_ahead_sets_no_time_until_it_is_right_or_the_bro
     for found in ticks(settings.kafka).values():
         assert [one.at for one, _ in found] == [now, now + 10, now + 20]
     assert len(asked) == 3, "at the beginning, and at each look that found it wrong"
+
+
+def test_a_policy_written_again_and_again_is_checked_once(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each import writes it: a worker's start took 13 s after 200 of them."""
+    checked: list[bytes] = []
+
+    def noting(record: Any) -> Policy | None:
+        checked.append(record.key)
+        return policy_in(record)
+
+    policy_in = policies.policy_in
+    monkeypatch.setattr(policies, "policy_in", noting)
+    own, other = load_policy(POLICY), load_policy(POLICY.replace("version = 1", "version = 2"))
+
+    async def go() -> None:
+        async with producing(settings.kafka) as producer:
+            for policy in (own, other, own, other, own):
+                await policies.publish(producer, policy)
+        found = await policies.TopicPolicies(settings.kafka, own).find(other.key)
+        assert found is not None
+        assert found.key == other.key
+
+    asyncio.run(go())
+    assert checked == [other.key.encode(), own.key.encode()]
 
 
 def test_the_broker_says_what_time_it_is(settings: Settings) -> None:
