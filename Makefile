@@ -53,7 +53,7 @@ fuzz: dev  ## what may come from Kafka, mutated; SEED=417 runs one input, INPUTS
 
 chaos: dev  ## 200 faults on real servers in one run; SEED=7 draws others, FAULTS=50 fewer (20 min)
 	LOYALTY_TEST_FAULTS=$(or $(FAULTS),200) LOYALTY_TEST_CUSTOMERS=$(or $(CUSTOMERS),800) SEED=$(or $(SEED),1) \
-	  $(BIN)/python -m pytest -s tests/chaos/test_two_hundred.py
+	  LOYALTY_TEST_BUT='$(BUT)' $(BIN)/python -m pytest -s tests/chaos/test_two_hundred.py
 
 audit: .venv/.installed-audit  ## known vulnerabilities of what is locked; its bill of materials in sbom.json (1 min)
 	@$(BIN)/python $(REQ)/audit.py --sbom sbom.json $(addprefix $(REQ)/, runtime.txt stack.txt study.txt data.txt redis.txt build.txt dev.txt)

@@ -2,8 +2,9 @@
 
 The leader is the worker that owns partition 0: the group elects it, and a dead one's partition goes to another. Two may
 overlap for a moment; a tick not after the clock changes nothing. Stream time never goes back: a wall clock that does is
-waited for. On ticks of an import (header `loyalty.clock: data`) no wall clock is set: the years between would be lived
-through in one second, and everybody's reminders with them.
+waited for, and so is one that has jumped ahead of the broker's: a tick cannot be taken back, and everybody's silence up
+to it would be told. On ticks of an import (header `loyalty.clock: data`) no wall clock is set: the years between would
+be lived through in one second, and everybody's reminders with them.
 """
 
 from __future__ import annotations
@@ -37,6 +38,12 @@ _HEADERS: Final = ((CLOCK_HEADER, CLOCK_OF_WALL),)
 
 _TAIL: Final = 100
 _PAUSE_S: Final = (0.1, 0.5, 1.0, 2.0)
+AHEAD_MAX_MS: Final = 600_000
+"""How far the wall clock may be ahead of the broker's: more is a clock that is wrong, not one that runs fast."""
+
+ASK_AGAIN_S: Final = 30.0
+"""How often the broker is asked what time it is, while it seems to be another than ours."""
+
 _BEHIND_TOLD_MS: Final = 2_000
 """A wall clock that is further behind the last tick than this is told about."""
 
@@ -84,13 +91,14 @@ class LiveClock:
     def __init__(self, kafka: KafkaAccess, policy: Policy, tick_ms: int, wall: Callable[[], int] = wall_ms) -> None:
         self._kafka, self._policy, self._tick_ms, self._wall = kafka, policy, tick_ms, wall
         self.last_at: int | None = None
+        self._brokers, self._asked = 0, 0.0
 
     async def run(self) -> None:
         """Until cancelled. Waits out an outage of Kafka. Raises ClockRefused."""
         last = await self._last_ticks()
         self.last_at = max((at for at in last.values() if at is not None), default=None)
         async with _producer(self._kafka) as producer:
-            await _patiently(lambda: policies.publish(producer, self._policy), "the policy's text")
+            await self._ask_time(producer)
             log.info("this worker sets the clock: policy %s, a tick each %d ms", self._policy.key, self._tick_ms)
             await self._tick(producer, list(last))
 
@@ -99,6 +107,15 @@ class LiveClock:
             return await asyncio.to_thread(last_ticks, self._kafka)
 
         return await _patiently(ask, "the last ticks")
+
+    async def _ask_time(self, producer: AIOKafkaProducer) -> None:
+        """What time it is to the broker: it stamps the policy's text, which must be there anyway."""
+        self._brokers = await _patiently(lambda: policies.publish(producer, self._policy), "the policy's text")
+        self._asked = time.monotonic()
+
+    def _ahead(self, at: int) -> int:
+        """By how much `at` lies after the broker's time, ms; its last word and what has passed since."""
+        return at - self._brokers - int((time.monotonic() - self._asked) * 1_000)
 
     async def _tick(self, producer: AIOKafkaProducer, partitions: list[int]) -> None:
         key = self._policy.key
@@ -109,6 +126,10 @@ class LiveClock:
             if self.last_at is not None and at <= self.last_at:
                 if self.last_at - at > _BEHIND_TOLD_MS:
                     log.warning("the wall clock is %d ms behind the last tick: waiting for it", self.last_at - at)
+            elif self._ahead(at) > AHEAD_MAX_MS:
+                log.warning("the wall clock is %d ms ahead of the broker's: no tick until they agree", self._ahead(at))
+                if time.monotonic() - self._asked > ASK_AGAIN_S:
+                    await self._ask_time(producer)  # a host that slept, or both were put right
             elif await _written(producer, Tick(at=at, policy=key), partitions):
                 self.last_at, key = at, ""
             due = max(due + self._tick_ms / 1_000, loop.time())

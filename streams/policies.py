@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+from collections.abc import Iterable
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -71,24 +72,37 @@ class TopicPolicies:
             consumer.assign([_PLACE])
             end = (await consumer.end_offsets([_PLACE]))[_PLACE]
             await consumer.seek_to_beginning(_PLACE)
-            found: dict[str, Policy] = {}
+            records: list[Any] = []
             while await consumer.position(_PLACE) < end:
-                for records in (await consumer.getmany(timeout_ms=_READ_MS)).values():
-                    found.update((one.key, one) for record in records if (one := policy_in(record)) is not None)
-            return found
+                for more in (await consumer.getmany(timeout_ms=_READ_MS)).values():
+                    records = distinct([*records, *more])
+            return {one.key: one for record in records if (one := policy_in(record)) is not None}
         finally:
             await consumer.stop()
 
 
-async def publish(producer: AIOKafkaProducer, policy: Policy) -> None:
-    """Write the policy's text under its key and wait until the broker has it. Again is harmless. Raises KafkaError."""
+def distinct(records: Iterable[Any]) -> list[Any]:
+    """One record of each text under each key, in the order in which they were written last: every import and every
+    leader writes its text again, compaction takes its time, and to check one text takes 40 ms."""
+    last: dict[tuple[Any, Any], Any] = {}
+    for record in records:
+        last.pop((record.key, record.value), None)
+        last[record.key, record.value] = record
+    return list(last.values())
+
+
+async def publish(producer: AIOKafkaProducer, policy: Policy) -> int:
+    """Write the policy's text under its key and wait until the broker has it; the broker's time then, ms. Again is
+    harmless. Raises KafkaError."""
     fields = {
         "name": policy.programme.name,
         "version": policy.programme.version,
         "sha256": hashlib.sha256(policy.text.encode()).hexdigest(),
         "text": policy.text,
     }
-    await producer.send_and_wait(POLICIES, write(POLICIES, fields), key=policy.key.encode(), partition=0)
+    ack = await producer.send_and_wait(POLICIES, write(POLICIES, fields), key=policy.key.encode(), partition=0)
+    at: int = ack.timestamp
+    return at
 
 
 def policy_in(record: Any) -> Policy | None:

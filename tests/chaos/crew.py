@@ -7,11 +7,12 @@ other alone. A worker that is gone is replaced on its host. What befalls them is
 from __future__ import annotations
 
 import json
+import signal
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from itertools import chain
+from itertools import chain, count
 from random import Random
 from types import TracebackType
 from typing import Any
@@ -78,6 +79,7 @@ class Crew:
         self._hold = ExitStack()
         self._writer = self._hold.enter_context(ThreadPoolExecutor(1))
         self._writing: Future[Any] | None = None
+        self._numbers = count(1)
         self.hosts = [self.host(), self.host()]
         self.then: list[dict[bytes, bytes]] = []
 
@@ -95,7 +97,7 @@ class Crew:
 
     def host(self) -> Host:
         """One more host, without a worker."""
-        return Host(self.world, self.rng.getrandbits(64), self._hold)
+        return Host(self.world, next(self._numbers), self._hold)
 
     def start(self, host: Host) -> None:
         """A worker on it."""
@@ -113,7 +115,7 @@ class Crew:
     def leaves(self, host: Host) -> None:
         """Its worker gets SIGTERM and ends with 0."""
         worker = host.running
-        worker.signal(15)
+        worker.signal(signal.SIGTERM)
         assert worker.ends(40) == 0, worker.tail()
 
     def shared(self, hosts: list[Host] | None = None) -> None:

@@ -218,7 +218,7 @@ KINDS = {
 }
 
 
-def drawn(rng: Random, count: int, kinds: dict[str, Kind] = KINDS) -> list[str]:
+def drawn(rng: Random, count: int, kinds: dict[str, Kind]) -> list[str]:
     """So many faults in the order in which they strike, each kind at least once."""
     assert count >= len(kinds), f"{count} faults cannot be of {len(kinds)} kinds: set LOYALTY_TEST_FAULTS={len(kinds)}"
     names = list(kinds)

@@ -19,10 +19,11 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from processors.events import Tick
+from processors.policy import Policy, load_policy
 from schemas import codec
 from schemas.topics import COMPLAINTS, INPUTS, POLICIES, PURCHASES, TICKS
 from sinks.access import KafkaAccess
-from streams import worker
+from streams import policies, worker
 from streams.ingest import CLOCK_HEADER, CLOCK_OF_DATA
 from streams.leader import ClockRefused, LiveClock, last_ticks
 from streams.partition import PartitionStopped
@@ -31,7 +32,7 @@ from streams.settings import LoyaltyError, Settings
 from streams.topics_admin import admin_client
 from streams.worker import Worker
 from tests.conftest import PARTITIONS, ROOT, free_port
-from tests.live.noting_worker import NotingParts
+from tests.live.noting_worker import POLICY, NotingParts
 from tests.live.running import DEADLINE_S, fill, producing, until
 
 pytestmark = pytest.mark.live
@@ -284,6 +285,66 @@ def test_on_an_imports_ticks_no_wall_clock_is_set(settings: Settings) -> None:
 async def tick(producer: AIOKafkaProducer, at: int, partition: int, clock: bytes) -> None:
     value = codec.encode_event(TICKS, Tick(at=at))
     await producer.send_and_wait(TICKS, value, partition=partition, headers=[(CLOCK_HEADER, clock)])
+
+
+def test_a_wall_clock_that_jumps_ahead_sets_no_time_until_it_is_right_or_the_broker_agrees(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tick 400 days ahead would tell everybody's silence, and could not be taken back."""
+    now, jumped = time.time_ns() // 1_000_000, 400 * 86_400_000
+    walls = iter([now, now + jumped, now + jumped, now + 10])
+    clock = LiveClock(settings.kafka, NotingParts().policy, 10, lambda: next(walls, now + 20))
+    asked: list[int] = []
+
+    async def ask(producer: AIOKafkaProducer, policy: Any) -> int:
+        asked.append(now)
+        return now
+
+    monkeypatch.setattr("streams.policies.publish", ask)
+    monkeypatch.setattr("streams.leader.ASK_AGAIN_S", 0.0)
+
+    async def go() -> None:
+        ticking = asyncio.create_task(clock.run())
+        await until(lambda: clock.last_at == now + 20, "it has ticked after the jump")
+        ticking.cancel()
+        await asyncio.wait({ticking})
+
+    asyncio.run(go())
+    for found in ticks(settings.kafka).values():
+        assert [one.at for one, _ in found] == [now, now + 10, now + 20]
+    assert len(asked) == 3, "at the beginning, and at each look that found it wrong"
+
+
+def test_a_policy_written_again_and_again_is_checked_once(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each import writes it: a worker's start took 13 s after 200 of them."""
+    checked: list[bytes] = []
+
+    def noting(record: Any) -> Policy | None:
+        checked.append(record.key)
+        return policy_in(record)
+
+    policy_in = policies.policy_in
+    monkeypatch.setattr(policies, "policy_in", noting)
+    own, other = load_policy(POLICY), load_policy(POLICY.replace("version = 1", "version = 2"))
+
+    async def go() -> None:
+        async with producing(settings.kafka) as producer:
+            for policy in (own, other, own, other, own):
+                await policies.publish(producer, policy)
+        found = await policies.TopicPolicies(settings.kafka, own).find(other.key)
+        assert found is not None
+        assert found.key == other.key
+
+    asyncio.run(go())
+    assert checked == [other.key.encode(), own.key.encode()]
+
+
+def test_the_broker_says_what_time_it_is(settings: Settings) -> None:
+    async def go() -> int:
+        async with producing(settings.kafka) as producer:
+            return await policies.publish(producer, NotingParts().policy)
+
+    assert abs(asyncio.run(go()) - time.time_ns() // 1_000_000) < 10_000
 
 
 def test_a_wall_clock_that_goes_back_is_waited_for(settings: Settings) -> None:
