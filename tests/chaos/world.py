@@ -39,6 +39,14 @@ SESSION_MS = 2_000
 _TAIL_LINES = 25
 _ASSIGNED = re.compile(r"assigned partitions (\[[\d, ]*\]|none)")
 COUNTED = [topic for topic in topics.INPUTS if topic != topics.RELAY]
+_DUMP_ALL = """
+local all = {}
+for _, name in ipairs(redis.call('KEYS', '*')) do
+  all[#all + 1] = name
+  all[#all + 1] = redis.call('DUMP', name)
+end
+return all
+"""
 _METRICS = re.compile(r"metrics on (http://\S+)/metrics")
 
 
@@ -243,12 +251,9 @@ class World:
         return found
 
     def keys(self) -> dict[bytes, bytes]:
-        """All that Redis holds, as it dumps it."""
-        names = list(self._redis.scan_iter(count=1_000))
-        with self._redis.pipeline(transaction=False) as pipe:
-            for name in names:
-                pipe.dump(name)
-            return dict(zip(names, pipe.execute(), strict=True))
+        """All that Redis holds, as it dumps it, of one moment."""
+        flat = self._redis.eval(_DUMP_ALL, 0)
+        return dict(zip(flat[::2], flat[1::2], strict=True))
 
     def restore(self, keys: Mapping[bytes, bytes]) -> None:
         """Redis holds this and nothing else, from one moment to the next."""
