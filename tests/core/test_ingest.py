@@ -9,6 +9,7 @@ from datetime import datetime
 from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -432,9 +433,10 @@ class Wire:
         self.headers: list[dict[str, bytes]] = []
         self.policies: list[bytes] = []
 
-    async def send_and_wait(self, topic: str, value: bytes, key: bytes, partition: int) -> None:
+    async def send_and_wait(self, topic: str, value: bytes, key: bytes, partition: int) -> SimpleNamespace:
         assert (topic, partition, self.ticks) == (topics.POLICIES, 0, [])
         self.policies.append(key)
+        return SimpleNamespace(timestamp=0)
 
     async def add(self, topic: str, partition: int, key: bytes | None, value: bytes | None, headers: Any = ()) -> None:
         if topic == topics.TICKS:
