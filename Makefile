@@ -48,7 +48,7 @@ simulate: dev  ## seeded crash simulations; SEED=417 runs one, SEEDS=10000 runs 
 simulate-mutants: dev  ## breaks the loop on purpose, and says which seed noticed
 	$(BIN)/python -m tests.simulation.mutants --seeds $(or $(SEEDS),1000)
 
-fuzz: dev  ## what may come from Kafka, mutated; SEED=417 runs one input, INPUTS=1000000 runs many (17 min on 2 cores)
+fuzz: dev  ## what may come from Kafka, mutated; SEED=417 runs one input, INPUTS=1000000 runs many (some 500 a second and core)
 	$(BIN)/python -m tests.fuzz --inputs $(or $(INPUTS),1000000) $(if $(SEED),--seed $(SEED))
 
 chaos: dev  ## 200 faults on real servers in one run; SEED=7 draws others, FAULTS=50 fewer (20 min)

@@ -118,7 +118,7 @@ def test_D4_a_restored_copy_and_a_rebuild_are_as_before_and_bring_nobody_back(fe
     assert_same(before, world.dump(), world)
 
 
-def test_a_rebuild_waits_for_nobody_it_refuses_while_a_worker_is_at_work(world: World) -> None:
+def test_a_rebuild_refuses_while_a_worker_is_at_work(world: World) -> None:
     worker = world.worker()
     until(worker.assigned, "the worker has its partitions", told=world.tails)
     refused = loyalty(world, "rebuild", "--wipe")
