@@ -46,7 +46,8 @@ def read_container(path: Path, topic: str | None = None) -> Iterator[dict[str, A
                 done += 1
         except Exception as error:
             name = f"to {topic}" if topic else "by its own schema"
-            raise BrokenAvro(f"{path.name}: record {done + 1} cannot be read {name}: {error}") from error
+            why = str(error) or type(error).__name__
+            raise BrokenAvro(f"{path.name}: record {done + 1} cannot be read {name}: {why}") from error
 
 
 def write_container(path: Path, topic: str, records: Iterable[Mapping[str, Any]]) -> int:

@@ -196,7 +196,9 @@ def test_a_bomb_in_a_container_file_ends_the_import(name: str, tmp_path: Path, m
     assert len(list(read_container(path, topics.PURCHASES))) == 1
     body = path.read_bytes()
     squeeze = {"deflate": _deflated, "bzip2": bz2.compress, "xz": lzma.compress}[name]
-    path.write_bytes(body[: body.index(b"\x02", len(body) - 400)] + _block(squeeze(b"\0" * 8 * FEW)) + body[-16:])
+    marker = body[-16:]  # random bytes; its first place is the end of the header
+    header = body[: body.index(marker) + len(marker)]
+    path.write_bytes(header + _block(squeeze(b"\0" * 8 * FEW)) + marker)
     with pytest.raises(BrokenAvro, match="unpacks to more than 1 MiB"):
         list(read_container(path, topics.PURCHASES))
 
