@@ -317,8 +317,6 @@ class Batch:
         customer = self._get(customer_id)
         if customer is not None and clock is not None:
             customer = self._advance(customer, clock, _CATCH_UP_MAX)  # what a tick before it told, in this batch or not
-        if customer is not None:
-            self._withdraw_care(customer)
         until = max(
             -1 if clock is None else clock,
             -1 if customer is None else customer.now,
@@ -329,14 +327,16 @@ class Batch:
         self._not_before[customer_id] = until
         self._now[customer_id] = None
         if customer is not None:
+            self._withdraw_care(customer, until)
             along = merging.forgotten(customer_id, customer.merge, until)
             self._outputs += [Telling(customer_id, one) for one in along]
         self._erased.append(Erased(customer_id, until))
 
-    def _withdraw_care(self, customer: Customer) -> None:
-        """The open reminders of who is forgotten are withdrawn (D4)."""
+    def _withdraw_care(self, customer: Customer, at: int) -> None:
+        """The open reminders of who is forgotten are withdrawn (D4), at the instant up to which they are (ms): the
+        customer's own time is another after a recovery."""
         told = customer.told
-        look = Look(customer.history, told, customer.now, self._policy, rose=False)
+        look = Look(customer.history, told, at, self._policy, rose=False)
         for output in withdrawn(customer.id, told.care, look):
             self._outputs.append(Telling(customer.id, output))
             self._happened += tallies(output, kinds_of(self._policy).get(output.kind))

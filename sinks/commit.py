@@ -38,21 +38,31 @@ class Fence(Struct, frozen=True, kw_only=True):
 
 class Load(Struct, frozen=True):
     """Asks for states. ids: customers named by events. due_until: also those due up to this instant (ms), at most
-    `due_limit` of them, earliest first; None: none."""
+    `due_limit` of them, earliest first; None: none. epoch, seq: where the fence must stand; epoch None: anywhere."""
 
     ids: tuple[str, ...]
     due_until: int | None = None
     due_limit: int = 0
+    epoch: int | None = None
+    seq: int = 0
+
+    @property
+    def asks(self) -> bool:
+        """Whether there is anything to load."""
+        return bool(self.ids) or self.due_until is not None
 
 
 class Loaded(Struct, frozen=True):
     """customers: state of each id asked for and of each due one, None for the unknown. due: ids due, earliest first;
-    complete: no more are due than these. not_before: erase instants (ms) of the unknown ones that have one."""
+    complete: no more are due than these. not_before: erase instants (ms) of the unknown ones that have one. fenced: the
+    fence stands elsewhere, and nothing was loaded. A zombie must not see what a later owner wrote: were Redis to fall
+    back behind that, it would commit upon states that are gone."""
 
     customers: Mapping[str, Customer | None]
     due: tuple[str, ...] = ()
     complete: bool = True
     not_before: Mapping[str, int] = {}
+    fenced: bool = False
 
 
 class Record(Struct, frozen=True, array_like=True, gc=False):

@@ -1,10 +1,17 @@
 -- States of customers named and of customers due, in one trip.
 --
--- KEYS[1]: the partition's fence. ARGV[1]: MessagePack of {ids, marks of these ids or none, due until, limit}.
--- Answers {states of ids, erase instants of ids or none, due ids, states of the due, 1 if no more are due}.
+-- KEYS[1]: the partition's fence. ARGV[1]: MessagePack of {ids, marks of these ids or none, due until, limit, epoch or
+-- false, seq}. Answers {states of ids, erase instants of ids or none, due ids, states of the due, 1 if no more are due},
+-- or false where the fence stands elsewhere.
 local call = redis.call
 local prefix = string.sub(KEYS[1], 1, -6)
-local ids, marks, due_until, limit = unpack(cmsgpack.unpack(ARGV[1]))
+local ids, marks, due_until, limit, epoch, seq = unpack(cmsgpack.unpack(ARGV[1]))
+if epoch then
+  local held = call('HMGET', KEYS[1], 'epoch', 'seq')
+  if held[1] ~= epoch or (held[2] or '0') ~= seq then
+    return false
+  end
+end
 
 -- unpack() puts at most some 8,000 values on Lua's stack.
 local CHUNK = 4000

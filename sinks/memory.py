@@ -74,6 +74,11 @@ class MemoryStore:
     def load(self, partition: int, load: Load) -> Loaded:
         """The states asked for, and those due."""
         held = self.partition(partition)
+        if load.epoch is not None and (held.fence.get("epoch"), held.fence.get("seq", "0")) != (
+            str(load.epoch),
+            str(load.seq),
+        ):
+            return Loaded({}, fenced=True)
         due: list[str] = []
         if load.due_until is not None:
             until = load.due_until

@@ -111,12 +111,14 @@ class Store:
         """The states asked for, in one trip. Erase marks are looked up only where the partition has any."""
         marked = self._marks.get(partition, 1) > 0
         if load.due_until is None and not marked:
-            return await self._load_named(partition, load.ids)
+            return await self._load_named(partition, load)
         marks = [self.mark(customer_id) for customer_id in load.ids] if marked else []
         until = False if load.due_until is None else str(load.due_until)
         answer = await self.redis.run(
-            _LOAD, self._keys.fence(partition), _pack([load.ids, marks, until, load.due_limit])
+            _LOAD, self._keys.fence(partition), _pack([load.ids, marks, until, load.due_limit, *_stands(load)])
         )
+        if answer is None:
+            return Loaded({}, fenced=True)
         states, instants, due_ids, due_states, complete = answer
         due = tuple(name.decode() for name in due_ids)
         customers = dict(zip(load.ids, map(_customer, states), strict=True))
@@ -127,14 +129,26 @@ class Store:
         not_before = {name: int(at) for name, at in erased if at is not None and customers[name] is None}
         return Loaded(customers, due, bool(complete), not_before)
 
-    async def _load_named(self, partition: int, ids: tuple[str, ...]) -> Loaded:
-        if not ids:
+    async def _load_named(self, partition: int, load: Load) -> Loaded:
+        """Without a script, which takes longer. The fence is read behind the states by the same connection: had a later
+        owner written them, it would show."""
+        if not load.ids:
             return Loaded({})
-        names = [self._keys.state(partition, customer_id) for customer_id in ids]
-        states = await self.redis.patiently(
-            lambda: self.redis.client.execute_command("MGET", *names), f"load of {names[0]}"
-        )
-        return Loaded(dict(zip(ids, map(_customer, states), strict=True)))
+        names = [self._keys.state(partition, customer_id) for customer_id in load.ids]
+        fence = self._keys.fence(partition)
+
+        async def both() -> tuple[list[bytes | None], list[bytes | None]]:
+            async with self.redis.client.pipeline(transaction=False) as pipe:
+                pipe.mget(names)
+                pipe.hmget(fence, "epoch", "seq")
+                states, stands = await pipe.execute()
+                return states, stands
+
+        states, (epoch, seq) = await self.redis.patiently(both, f"load of {names[0]}")
+        wanted = _stands(load)
+        if wanted[0] is not False and (_text(epoch or b""), _text(seq or b"0")) != wanted:
+            return Loaded({}, fenced=True)
+        return Loaded(dict(zip(load.ids, map(_customer, states), strict=True)))
 
     async def names(self, partition: int) -> Sequence[str]:
         """Everybody known: each has one due entry."""
@@ -214,6 +228,11 @@ def check_meta(held: Mapping[str, str], meta: str, partitions: int) -> None:
             f"{meta}: layout is {held['layout']}, this release writes {LAYOUT}; start the release that wrote it, or "
             f"set another LOYALTY_PREFIX: a worker folds all again from Kafka"
         )
+
+
+def _stands(load: Load) -> tuple[str | bool, str]:
+    """(epoch or false, seq) as the fence's hash has them."""
+    return False if load.epoch is None else str(load.epoch), str(load.seq)
 
 
 def _customer(held: bytes | None) -> Any:

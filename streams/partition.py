@@ -208,14 +208,18 @@ class PartitionLoop:
         ids = dict.fromkeys(event.customer_id for event, _, _ in plan.folds)
         missing = tuple(name for name in ids if name not in cache)
         if plan.clock == self._fence.clock and not self._due_left:
-            return Load(missing)
+            return self._asked(missing)
         self._due_until = 0 if plan.clock is None else plan.clock
-        return Load(missing, self._due_until, self._config.due_slice)
+        return self._asked(missing, self._due_until, self._config.due_slice)
+
+    def _asked(self, ids: tuple[str, ...], due_until: int | None = None, due_limit: int = 0) -> Load:
+        return Load(ids, due_until, due_limit, self._fence.epoch, self._fence.seq)
 
     # -- the answers
 
     def loaded(self, loaded: Loaded) -> None:
-        """The answer to `Load`: fold, advance, and make the commit."""
+        """The answer to `Load`: fold, advance, and make the commit. Raises `Fenced`."""
+        self._admit(loaded)
         plan = self._plan
         assert plan is not None, "loaded() without a Load under way"
         known = self._known(plan, loaded)
@@ -234,6 +238,10 @@ class PartitionLoop:
             self._plan = None
         else:
             self._cut(plan, loaded, known)
+
+    def _admit(self, loaded: Loaded) -> None:
+        if loaded.fenced:
+            raise Fenced(f"partition {self.partition}: the load behind commit {self._fence.seq} was refused")
 
     def _cut(self, plan: Plan, loaded: Loaded, known: Mapping[str, Customer | None]) -> None:
         """More are due than a slice holds: what stands before the first tick goes alone, then that tick in slices."""

@@ -98,7 +98,7 @@ class Recovery(PartitionLoop):
             return None
         if self._to_mark and self._commit is None:
             self._plan = Plan([], [], self._fence.clock, [], Counter())
-            return Load(tuple(self._target.returned))
+            return self._asked(tuple(self._target.returned))
         effect = super().work()
         if isinstance(effect, AskEnds) or effect is None:
             if not self._read():
@@ -106,7 +106,7 @@ class Recovery(PartitionLoop):
             laid = self._to_lay[:_LAID_AT_ONCE]
             if laid:
                 self._plan = Plan([], [], self._fence.clock, [], Counter())
-                return Load(tuple(laid))
+                return self._asked(tuple(laid))
             self._commit = self._leap()
             self._changes = Changes({}, (), (), (), {})
             return self._commit
@@ -118,11 +118,12 @@ class Recovery(PartitionLoop):
         return self._order.empty and all(self._order.position(topic) >= target.get(topic, 0) for topic in INPUTS)
 
     def _load(self, plan: Plan) -> Load:
-        return Load(super()._load(plan).ids)  # nobody is advanced
+        return self._asked(super()._load(plan).ids)  # nobody is advanced
 
     def loaded(self, loaded: Loaded) -> None:
         """As the loop's; what was laid over need not be laid again."""
         if self._to_mark:
+            self._admit(loaded)
             self._mark(loaded)
             return
         laid = self._plan is not None and not self._plan.items

@@ -196,10 +196,12 @@ class Runner:
 
     async def _load(self, loop: PartitionLoop, load: Load) -> None:
         loaded, began = Loaded({}), perf_counter()
-        if load.ids or load.due_until is not None:
+        if load.asks:
             loaded = await self._patiently(lambda: self._store.load(self.partition, load))
         there = perf_counter()
         self._metrics.took("load", there - began)
+        if loaded.fenced:
+            self._metrics.fenced.inc()
         if load.due_until is not None:
             first = loaded.customers[loaded.due[0]] if loaded.due else None
             since = load.due_until if first is None or first.next_review == 0 else first.next_review  # 0: folded again

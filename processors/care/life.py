@@ -143,9 +143,10 @@ class _Step:
             self.until = at
 
     def _end(self, one: Reminder, reason: str = "") -> Closed:
-        """A cause that has ended; what is called back is told once, however often they buy of it later."""
+        """A cause that has ended. What is called back is told once, however often they buy of it later; and who was
+        welcomed for the purchases of an id merged into theirs has a first one again when that is undone (D5)."""
         care = self.kinds.get(one.kind)
-        return _closed(one, reason, for_good=care is not None and care.on == "bought")
+        return _closed(one, reason, for_good=care is not None and care.on in ("bought", "first_purchase"))
 
     def _lapses(self, one: Reminder) -> int:
         """When a reminder ends by time alone (ms): its cause may end before it, where the customer has moved zones."""

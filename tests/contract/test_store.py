@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from schemas import state
-from sinks.commit import Answer, Fence, Load
+from sinks.commit import Answer, Fence, Load, Loaded
 from sinks.store import MetaMismatch
 from tests.contract.stores import PARTITION, Driven, commit, customer, ids, memory, real, record, write
 
@@ -129,6 +129,19 @@ def test_a_load_may_name_thousands(store: Driven) -> None:
     assert store.load(PARTITION, ids(*names)).customers == {name: customer(name, due=1) for name in names}
     loaded = store.load(PARTITION, Load((), 1, 9_001))
     assert (sorted(loaded.due), loaded.complete, len(loaded.customers)) == (sorted(names), True, 9_001)
+
+
+@pytest.mark.parametrize("due_until", [None, 10])
+def test_a_load_of_a_former_owner_is_refused(store: Driven, due_until: int | None) -> None:
+    before = begun(store)
+    assert store.load(PARTITION, Load(("anna",), due_until, 5, before, 0)).customers == {"anna": None}
+    epoch = begun(store)
+    assert store.load(PARTITION, Load(("anna",), due_until, 5, before, 0)).fenced
+    assert store.commit(commit(epoch, 1, writes=(write("anna", due=9),))) is Answer.DONE
+    for epoch_asked, seq in ((before, 0), (before, 1), (epoch, 0), (epoch, 2)):
+        assert store.load(PARTITION, Load(("anna",), due_until, 5, epoch_asked, seq)) == Loaded({}, fenced=True)
+    loaded = store.load(PARTITION, Load(("anna",), due_until, 5, epoch, 1))
+    assert (loaded.fenced, loaded.customers) == (False, {"anna": customer("anna", due=9)})
 
 
 def test_due_ones_come_earliest_first_in_bounded_slices(store: Driven) -> None:

@@ -49,7 +49,11 @@ class Twins:
     def load(self) -> None:
         rng = self.rng
         ids = tuple(rng.sample(NAMES, rng.randint(0, 4)))
-        self.both("load", PARTITION, Load(ids, rng.choice((None, rng.randint(0, 3_000))), rng.randint(1, 5)))
+        until, limit = rng.choice((None, rng.randint(0, 3_000))), rng.randint(1, 5)
+        fence = self.both("fence", PARTITION)
+        stands = (fence.epoch - (rng.random() < 0.2), fence.seq + (rng.random() < 0.2)) if rng.random() < 0.7 else ()
+        loaded = self.both("load", PARTITION, Load(ids, until, limit, *stands))
+        self.seen.add("loads refused" if loaded.fenced else "loads")
 
     def commit(self) -> None:
         rng = self.rng
@@ -99,4 +103,4 @@ def test_D1_both_stores_answer_alike(redis_url: str, seed: int) -> None:
         for _ in range(STEPS):
             twins.step()
         twins.fence()
-        assert twins.seen >= {Answer.DONE.name, Answer.FENCED.name}
+        assert twins.seen >= {Answer.DONE.name, Answer.FENCED.name, "loads", "loads refused"}

@@ -192,7 +192,7 @@ class World:
         for _ in range(STEPS_MAX):
             match loop.work():
                 case Load() as load:
-                    loop.loaded(store.load(HERE, load) if load != Load(()) else Loaded({}))
+                    loop.loaded(store.load(HERE, load) if load.asks else Loaded({}))
                 case Commit() as commit:
                     ran.commits.append(commit)
                     loop.committed(store.commit(commit))

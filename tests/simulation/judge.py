@@ -111,6 +111,13 @@ def _merge_without_kin(merge: Merge | None) -> Merge | None:
     return replace(merge, own=None if merge.own is None else _without_kin(merge.own), parts=parts)
 
 
+def _settled(world: World) -> set[str]:
+    """Whose told is that of the undisturbed run. A recovery reviews at its clock: what comes behind it, and happened
+    before, finds a customer whose own time lies later than without it."""
+    settled = world.shop.settled
+    return settled - world.shop.behind_a_tick() if world.recovered else settled
+
+
 def _states(world: World, undisturbed: World) -> None:
     found, wanted = (
         {name: one for name, one in customers(which).items() if one.moved_to != ""}  # known by parts that are gone
@@ -118,7 +125,7 @@ def _states(world: World, undisturbed: World) -> None:
     )
     assert found.keys() == wanted.keys(), f"other customers: {found.keys() ^ wanted.keys()}"
     assert not found.keys() & world.shop.gone, "an erased customer is there"
-    settled = world.shop.settled
+    settled = _settled(world)
     for name, customer in found.items():
         one, other = _plain(customer, world), _plain(wanted[name], world)
         assert one.merge == other.merge, f"{name}: {_differ(one.merge, other.merge)}"
@@ -143,7 +150,8 @@ def _kin(world: World) -> None:
         if name.startswith(PLACE):
             continue
         referrer, policy = referrer_of(one.history, name), policies[views[name]["policy"]]
-        if referrer in found and name in found[referrer].history.referred:  # not of who was erased, and came back
+        # Who was erased and came back hears of those brought before at their next review.
+        if referrer in found and name in found[referrer].history.referred and referrer not in world.shop.erased:
             told = found[referrer].history.kin.get(name)
             assert told == Kin(one.now, level_of(one, policy), clv_of(one, policy)), (
                 f"{referrer} knows {told} of {name}"
@@ -170,13 +178,13 @@ def _changes(world: World, undisturbed: World) -> None:
 
 def _told_once(world: World, undisturbed: World, topic: str, chain: Callable[..., None]) -> None:
     found, wanted = changes_of(world, topic), changes_of(undisturbed, topic)
-    states = customers(world)
+    states, settled = customers(world), _settled(world)
     for name in found.keys() | wanted.keys():
         ids = [event_id for event_id, _ in found[name]]
         assert len(ids) == len(set(ids)), f"{name}: told twice: {[i for i, n in Counter(ids).items() if n > 1]}"
-        if name in world.shop.settled:
+        if name in settled:
             assert found[name] == wanted[name], f"{name}: told {ids}, undisturbed {[i for i, _ in wanted[name]]}"
-        elif name in states:
+        elif name in states and name not in world.shop.erased:  # who came back begins anew
             chain(name, states[name], [read(topic, value) for _, value in found[name]])
 
 

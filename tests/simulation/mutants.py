@@ -178,13 +178,11 @@ def _ends_before_the_tick() -> AbstractContextManager[Any]:
 
 def _late_before_the_tick() -> AbstractContextManager[Any]:
     """An event that missed a tick is folded before what that tick made due, where one batch holds both."""
-    real = Batch._advance
+    real = Batch.fold
 
     def fold(self: Batch, event: Any, clock: int | None) -> None:
-        with patch.object(Batch, "_advance", lambda s, c, until, n: real(s, c, min(until, event.occurred_at - 1), n)):
-            plain(self, event, clock)
+        real(self, event, clock if clock is None else min(clock, event.occurred_at - 1))
 
-    plain = Batch.fold
     return patch.object(Batch, "fold", fold)
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from msgspec import Struct
 
 from processors.policy import Policy, load_policy
-from schemas.codec import write
+from schemas.codec import read, write
 from schemas.partitioner import partition_of
 from schemas.topics import COMPLAINTS, CONTACTS, CUSTOMERS, PURCHASES, TICKS
 
@@ -175,6 +175,23 @@ class Shop(Struct):
     sales: dict[str, dict[str, int]]
     misplaced: int = 0
     merges: bool = False
+
+    def behind_a_tick(self) -> set[str]:
+        """Customers of whom some event was written only after a tick of its partition had passed it."""
+        late, seen = set(), set()
+        clock: dict[int, int] = {}
+        for row in self.rows:
+            if row.kind != "record" or row.value is None or row.dead:
+                continue
+            if row.topic == TICKS:
+                clock[row.partition] = row.at
+                continue
+            event = read(row.topic, row.value)
+            name = event["customer_id"], row.topic, event["event_id"]
+            if name not in seen and event["occurred_at"] <= clock.get(row.partition, -1):
+                late.add(name[0])
+            seen.add(name)
+        return late
 
 
 def shop_year(rng: Random) -> Shop:

@@ -156,7 +156,7 @@ class Owner:
     def _effect(self, loop: PartitionLoop, effect: Effect) -> Iterator[str]:
         match effect:
             case Load():
-                loaded = self.world.store.load(self.partition, effect) if effect != Load(()) else Loaded({})
+                loaded = self.world.store.load(self.partition, effect) if effect.asks else Loaded({})
                 yield "loaded"
                 loop.loaded(loaded)
             case Commit():
