@@ -85,6 +85,15 @@ class Changes(Struct, frozen=True):
     moved: tuple[str, ...] = ()
 
 
+def heard_at(event: Dated, clock: int | None) -> int:
+    """The instant (ms) before which an event is not reviewed, -1: none. What another's partition says may lie ahead of
+    the clock here: how a referrer stands is heard at the clock at the latest; who brought whom changes nobody's time.
+    """
+    if isinstance(event, Standing) and event.referrer_id:
+        return -1 if clock is None else min(event.occurred_at, clock)
+    return -1 if isinstance(event, Claim | Withdrawal | Standing) else event.occurred_at
+
+
 class Batch:
     """customers: state of every customer the batch may touch, None for those unknown. not_before: erase instants of
     those unknown. policy and around hold for the whole batch."""
@@ -198,12 +207,7 @@ class Batch:
         if moves and until is not None:
             customer = self._advance(customer, until, _CATCH_UP_MAX)  # the figure changes after what time had brought
             learned = apply(customer, event, policy)
-        now = customer.now
-        if isinstance(event, Part):
-            now = max(now, at)
-        elif isinstance(event, Standing) and event.referrer_id and clock is not None:
-            now = max(now, min(at, clock))  # what follows from it is not older than it
-        self._review(learned, now, f"{event.name}:{event.event_id}")
+        self._review(learned, max(customer.now, heard_at(event, clock)), f"{event.name}:{event.event_id}")
         if isinstance(event, Claim):
             self._withdraw(customer, learned, event.referrer_id)
 
@@ -302,6 +306,8 @@ class Batch:
         self._now[customer.id] = customer
         if seen.risk is not None:
             self._risks[customer.id] = seen.risk
+        else:
+            self._risks.pop(customer.id, None)  # they became staff, or part of another: it is of an earlier review
         if seen.outputs:
             self._outputs += [Telling(customer.id, output) for output in seen.outputs]
             for output in seen.outputs:

@@ -25,7 +25,7 @@ from processors.exits import count_exit
 from processors.figures import count
 from processors.merging import goes_along
 from processors.money import Unbookable
-from processors.step import Changes, Erased
+from processors.step import Changes, Erased, heard_at
 from schemas.told import LastTold
 from schemas.topics import INPUTS
 from sinks.commit import Answer, Commit, Fence, Load, Loaded
@@ -177,7 +177,7 @@ class Recovery(PartitionLoop):
             return held
         if folded is customer:
             return held
-        return replace(folded, now=max(folded.now, at), next_review=0, context=_UNSEEN)
+        return replace(folded, now=max(folded.now, heard_at(event, clock)), next_review=0, context=_UNSEEN)
 
     def _mark(self, loaded: Loaded) -> None:
         """Who was erased stays so, though the null has left the log (D4); who came back since was seen later."""
