@@ -10,9 +10,10 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from processors.care.why import Why, why
+from processors.charge import CUSTOMERS, sort_of
 from processors.customer import Customer
 from processors.outputs import Reason
 from processors.policy import Policy
@@ -23,7 +24,7 @@ from schemas.topics import CUSTOMER_VALUE
 from sinks.commit import Fence
 from sinks.keys import Keys
 from sinks.lookup import Lookup
-from streams.export import held
+from streams.export import held as all_held
 from streams.policies import TopicPolicies
 from streams.settings import LoyaltyError, Settings
 from streams.texts import read_policy, wording
@@ -37,6 +38,17 @@ JSON_FIELDS: Final = frozenset(
     {"risk_reasons", "loyalty_signs", "segments", "benefits", "open_reminders", "exit", "entitlements"}
 )
 """Fields that are JSON in the hash and on the topic: lists and objects for whoever asks here."""
+
+
+class Held(NamedTuple):
+    """A customer as held in Redis. clock: their partition's (ms), their own time before the first tick. since, shares:
+    of the last tick that brought a policy or thresholds, as `tier.surroundings` takes them."""
+
+    customer: Customer
+    clock: int
+    policy: Policy
+    since: int
+    shares: Mapping[str, int]
 
 
 class CustomersNow:
@@ -84,7 +96,7 @@ class CustomersNow:
         if found is None:
             return None
         _, policy = self._at(*found)
-        return held(found[1], self.one(customer_id), policy.calendar)
+        return all_held(found[1], self.one(customer_id), policy.calendar)
 
     def merged(self, customer_id: str) -> list[str]:
         """The ids merged into a customer, by themselves or by others in between."""
@@ -112,6 +124,13 @@ class CustomersNow:
                 continue
             clock, policy = self._at(partition, customer)
             yield _worded(whole(view(evaluated(customer, clock, policy), policy)), policy)
+
+    def held(self) -> Iterator[Held]:
+        """All customers as held, with their partition's clock, policy and thresholds: no place, nobody who serves."""
+        for partition, customer in self._lookup.customers():
+            if customer.moved_to is None and sort_of(customer.history) == CUSTOMERS:
+                fence = self._fences[partition]
+                yield Held(customer, *self._at(partition, customer), fence.since, fence.shares)
 
     def figures(self) -> Counter[str]:
         """The programme's counters."""

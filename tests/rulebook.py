@@ -186,6 +186,11 @@ RULES = {
         "Who serves is cared for by the same code and in no figure of customers. Whom their employee leaves alone goes"
         " back to the pool, with a warning first.",
     ),
+    "M4": (
+        "What if",
+        "`policy diff FILE` reviews every customer under another policy and says who moves, to where, and what it would"
+        " have done; nothing is written.",
+    ),
     "D1": (
         "No order and no repeat matters",
         "Facts, and all figures from facts alone, are the same in any order and with repeats. What is told is the same"

@@ -59,6 +59,7 @@ TABLE: tuple[Entry, ...] = (
     Entry("fit", "fit", "fit the policy's models and weights on the history in Kafka"),
     Entry("evaluate risk", "evaluate", "test the score of leaving on history: trained on the past"),
     Entry("policy check", "policy", "check a policy file; every error with its line"),
+    Entry("policy diff", "policy_diff", "whom another policy would move, and what it would have done"),
 )
 
 GROUPS: Mapping[str, str] = {
