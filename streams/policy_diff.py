@@ -119,7 +119,7 @@ def policy_diff(
     """Every customer under the policy in force and under `policy`, at the clock.
 
     days: so far ahead reminders are expected, of about `sample` customers (0: not at all). limit: so many movers are
-    kept, None: all. told: called with the number of customers done since the last call.
+    kept, None: all. told: called with 1 for each customer.
     """
     old = now.policy()
     made = Diff(old.label, policy.label, old.programme.currency, days, now.clock())
@@ -127,10 +127,10 @@ def policy_diff(
     counts = now.figures()
     everybody = sum(n for name, n in counts.items() if name.startswith("customers:"))
     work = _Comparison(made, policy, shares, sample / everybody if everybody else 1.0, limit)
-    for number, held in enumerate(now.held(), start=1):
+    for held in now.held():
         work.take(held)
-        if told is not None and number % 100 == 0:
-            told(100)
+        if told is not None:
+            told(1)
     made.lacks = core.lacks(old, policy, work.having, made.customers)
     return made
 

@@ -189,7 +189,8 @@ RULES = {
     "M4": (
         "What if",
         "`policy diff FILE` reviews every customer under another policy and says who moves, to where, and what it would"
-        " have done; nothing is written.",
+        " have done; `what-if` says what more retention, or money moved into keeping, does to the sum of all `clv`."
+        " Nothing is written.",
     ),
     "D1": (
         "No order and no repeat matters",

@@ -42,6 +42,21 @@ BIRTHDAY = '[[care]]\nkind = "BIRTHDAY"\nshape = "calendar"\non = "birthday"\n'
 HAVE = {f"c{value}": value for value in range(1_000, 41_000, 1_000)}
 
 
+def what_if(must: Callable[..., list[dict[str, Any]]], have: dict[str, int]) -> None:
+    """Both scenarios on the same customers: equity is what their views say, and the money needed is named."""
+    equity = sum(seen["clv"] for seen in must("customers"))
+    (told,) = must("what-if")
+    assert (told["equity"], told["customers"]) == (equity, len(have))
+    assert (
+        0
+        < told["difference"]
+        == told["by_tier"]["gold"]["difference"]
+        + told["by_tier"]["silver"]["difference"]
+        + (told["by_tier"]["member"]["difference"])
+    )
+    assert told["retention"] < told["retention_then"] <= 1.0
+
+
 def test_M4_a_diff_says_who_moves_and_the_change_then_moves_them(
     tmp_path: Path, loyalty: Callable[..., subprocess.CompletedProcess[str]], fresh_topics: Callable[[], None]
 ) -> None:
@@ -70,8 +85,11 @@ def test_M4_a_diff_says_who_moves_and_the_change_then_moves_them(
     load([bought(name, value) for name, value in HAVE.items()], FIRST + DAY_MS, old)
     before = tiers()
     (told,) = must("policy", "diff", str(new), "--all", "--sample", "1000")
+    missing = loyalty("what-if", "--shift", "1/3", LOYALTY_CLOCK="data", LOYALTY_POLICY=str(old))
+    assert (missing.returncode, "acquisition_cost" in missing.stderr) == (1, True)
     (few,) = must("policy", "diff", str(new), "--sample", "0")
     assert tiers() == before, "nothing is written"
+    what_if(must, HAVE)
     load([sale("late", 1)], FIRST + DAY_MS + HOUR_MS, new)
     after = tiers()
     moved = {name: (before[name], after[name]) for name in before if before[name] != after[name]}
