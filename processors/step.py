@@ -74,7 +74,8 @@ class Erased(Struct, frozen=True, gc=False):
 class Changes(Struct, frozen=True):
     """What a batch came to. customers: id to the customer after it (None: erased), only those that changed.
     told: ids whose `told` differs from before (from a newcomer's, who is never told); counts: by name; risks: of the
-    last review of who was reviewed; moved: ids that are merged into another since this batch (D5)."""
+    last review of who was reviewed; moved: ids that are merged into another since this batch (D5); repeated: events
+    that were known already."""
 
     customers: dict[str, Customer | None]
     told: tuple[str, ...]
@@ -83,6 +84,7 @@ class Changes(Struct, frozen=True):
     counts: Mapping[str, int]
     risks: Mapping[str, Risk] = {}
     moved: tuple[str, ...] = ()
+    repeated: tuple[Dated, ...] = ()
 
 
 def heard_at(event: Dated, clock: int | None) -> int:
@@ -117,6 +119,7 @@ class Batch:
         self._erased: list[Erased] = []
         self._happened: list[tuple[str, int]] = []
         """What reviews count, in their order: one that is taken back takes its counts along."""
+        self._repeats: list[Dated] = []
         self.counts: Counter[str] = Counter()
 
     def _get(self, customer_id: str) -> Customer | None:
@@ -251,6 +254,7 @@ class Batch:
 
     def _repeated(self, customer: Customer, event: Dated) -> None:
         self.counts[f"duplicates:{event.name}"] += 1
+        self._repeats.append(event)
         if content_of(customer.history.seen, id_hash(event.name, event.event_id)) != event.content:
             self.counts[f"conflicts:{event.name}"] += 1
 
@@ -378,7 +382,7 @@ class Batch:
                 moved.append(customer_id)
         return Changes(
             dict(self._now), tuple(told), tuple(self._outputs), tuple(self._erased), dict(self.counts), self._risks,
-            tuple(moved),
+            tuple(moved), tuple(self._repeats),
         )  # fmt: skip
 
     def _merged(self, customer_id: str, before: Customer | None, after: Customer | None) -> bool:

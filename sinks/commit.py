@@ -6,8 +6,9 @@ from; `commit.lua` writes all of it or nothing, and answers a repeat with "alrea
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import Enum
+from typing import Final
 
 from msgspec import Struct
 
@@ -22,7 +23,8 @@ class Fence(Struct, frozen=True, kw_only=True):
     policy: key of the policy in force, "" before the first commit; shares: thresholds last carried by a tick;
     since: the tick (ms) that brought policy or shares in force, -1: none did;
     positions: topic to next fetch position; erased: how many erase marks there are;
-    recovers: a recovery is under way, so what was published lies ahead whatever `seq` says.
+    recovers: a recovery is under way, so what was published lies ahead whatever `seq` says; senders: those that have
+    counters of their own (D7), read by who takes an epoch.
     """
 
     epoch: int
@@ -34,6 +36,17 @@ class Fence(Struct, frozen=True, kw_only=True):
     positions: Mapping[str, int] = {}
     erased: int = 0
     recovers: bool = False
+    senders: tuple[str, ...] = ()
+
+
+SENT: Final = "sent:"
+"""So begin the counters of how producers do: `sent:<what>:<sender>`."""
+
+
+def senders_of(counters: Iterable[str]) -> tuple[str, ...]:
+    """The senders that any of `counters` is about."""
+    found = (name.removeprefix(SENT).partition(":")[2] for name in counters if name.startswith(SENT))
+    return tuple(dict.fromkeys(found))
 
 
 class Load(Struct, frozen=True):

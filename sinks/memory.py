@@ -14,7 +14,7 @@ from itertools import compress
 
 from processors.fields import FIELDS
 from schemas import state
-from sinks.commit import Answer, Commit, Fence, Load, Loaded, Record
+from sinks.commit import Answer, Commit, Fence, Load, Loaded, Record, senders_of
 from sinks.store import (
     LAYOUT,
     Pending,
@@ -62,9 +62,9 @@ class MemoryStore:
 
     def take_epoch(self, partition: int) -> Fence:
         """The fence, its epoch now the caller's alone."""
-        held = self.partition(partition).fence
-        held["epoch"] = str(max(int(held.get("epoch", 0)) + 1, self._clock()))
-        return self.fence(partition)
+        held = self.partition(partition)
+        held.fence["epoch"] = str(max(int(held.fence.get("epoch", 0)) + 1, self._clock()))
+        return fence_of(held.fence.items(), len(held.erased), senders_of(held.kpi))
 
     def fence(self, partition: int) -> Fence:
         """The fence as it stands."""

@@ -24,7 +24,7 @@ from msgspec import Struct
 from processors.fields import FIELDS
 from processors.view import Values
 from schemas import state
-from sinks.commit import Answer, Commit, Fence, Load, Loaded, Record, Write
+from sinks.commit import Answer, Commit, Fence, Load, Loaded, Record, Write, senders_of
 from sinks.connection import ANSWER_TIMEOUT_S, PATIENCE_S, Connection, Script, StoreUnavailable
 from sinks.keys import Keys
 
@@ -103,9 +103,9 @@ class Store:
         return await self._fence(partition, "")
 
     async def _fence(self, partition: int, epoch_min: str) -> Fence:
-        flat, marks = await self.redis.run(_FENCE, self._keys.fence(partition), epoch_min)
+        flat, marks, counters = await self.redis.run(_FENCE, self._keys.fence(partition), epoch_min)
         self._marks[partition] = marks
-        return fence_of(zip(flat[::2], flat[1::2], strict=True), marks)
+        return fence_of(zip(flat[::2], flat[1::2], strict=True), marks, senders_of(map(_text, counters)))
 
     async def load(self, partition: int, load: Load) -> Loaded:
         """The states asked for, in one trip. Erase marks are looked up only where the partition has any."""
@@ -246,7 +246,7 @@ def _text(value: Text) -> str:
 _OWN: Final = frozenset(("epoch", "seq", "clock", "policy", "shares", "since", "recovers"))
 
 
-def fence_of(fields: Iterable[tuple[Text, Text]], erased: int = 0) -> Fence:
+def fence_of(fields: Iterable[tuple[Text, Text]], erased: int = 0, senders: tuple[str, ...] = ()) -> Fence:
     """The fence from the fields of its hash; what is none of ours is a topic's position."""
     held = {_text(name): _text(value) for name, value in fields}
     clock = held.get("clock")
@@ -260,6 +260,7 @@ def fence_of(fields: Iterable[tuple[Text, Text]], erased: int = 0) -> Fence:
         positions={name: int(value) for name, value in held.items() if name not in _OWN},
         erased=erased,
         recovers=held.get("recovers") == "1",
+        senders=senders,
     )
 
 

@@ -24,8 +24,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from msgspec import Struct
 
 from processors.customer import Customer
-from processors.events import Complaint, Contact, Erase, Purchase, Tick
-from processors.money import Unbookable, UnknownCurrency
+from processors.events import Erase, Tick
+from processors.money import Unbookable
 from processors.policy import Policy
 from processors.risk import Risk
 from processors.step import Batch, Changes
@@ -33,7 +33,8 @@ from processors.tier import surroundings
 from processors.view import Values, values
 from schemas.topics import INPUTS
 from sinks.commit import Answer, Commit, Fence, Load, Loaded, Write
-from streams.plan import LoopConfig, Plan, Planner, behind_tick, first_tick, item_of
+from streams.plan import LoopConfig, Plan, Planner, behind_tick, first_tick, item_of, unbookable
+from streams.producers import Tally
 from streams.time_order import End, Item, KafkaRecord, TimeOrder
 
 
@@ -58,8 +59,6 @@ class PartitionStopped(Exception):
 
 
 Effect = Load | Commit | AskEnds | NeedPolicy
-
-_AMOUNT_OF = {Purchase: "lines", Complaint: "compensation", Contact: "cost"}
 
 
 class Outcome(Struct):
@@ -101,6 +100,7 @@ class PartitionLoop:
         self._order = TimeOrder(INPUTS, fence.positions, fence.clock is not None, fence.clock)
         self._policy = config.policy
         self._around = surroundings(config.policy, fence.since, fence.shares)
+        self._senders = Tally(fence.senders)
         self._wanted_policy = fence.policy if fence.policy not in ("", config.policy.key) else None
         self._next_policy: Policy | None = None
         self._held: list[Item] = []
@@ -281,8 +281,7 @@ class PartitionLoop:
                 batch.fold(event, clock)
             except Unbookable as wrong:
                 refused.clock = clock
-                field = "currency" if isinstance(wrong, UnknownCurrency) else _AMOUNT_OF[type(event)]
-                self._planner.refuse(refused, item, type(wrong).__name__, f"{field}: {wrong}")
+                self._planner.refuse(refused, item, type(wrong).__name__, unbookable(event, wrong))
         done = batch.settle(plan.clock, loaded.due)
         changes = batch.changes()
         for name in loaded.due:  # filed too early (a Redis that came back as it was): without a commit none would end
@@ -304,6 +303,7 @@ class PartitionLoop:
         writes = tuple(self._write(one, changes.risks.get(one.id)) for one in changes.customers.values() if one)
         told = config.outgoing.records(self.partition, seq, changes, self._policy)
         outbox = (*plan.outbox, *outcome.refused.outbox, *told)
+        sent = self._senders.counts(items, (*plan.notes, *outcome.refused.notes), changes.repeated)
         self._held = self._held[len(items) :]
         moved = self._moved(items)
         key, shares, all_due = self._what_holds(items)
@@ -321,7 +321,7 @@ class PartitionLoop:
             writes=writes,
             erased={erased.customer_id: erased.at for erased in changes.erased},
             outbox=outbox,
-            counts=_summed(changes.counts, plan.counts, outcome.refused.counts, _records(items)),
+            counts=_summed(changes.counts, plan.counts, outcome.refused.counts, _records(items), sent),
             all_due=all_due,
             records=len(items),
             recorded=Counter(item.record.timestamp for item in items if not isinstance(item.event, Tick)),

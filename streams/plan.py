@@ -6,7 +6,7 @@ The checks here need the record, the stream time at its turn and the placement, 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -14,6 +14,8 @@ from msgspec import Struct
 from processors.days import DAY_MS
 from processors.events import (
     Claim,
+    Complaint,
+    Contact,
     Dated,
     Erase,
     Forgotten,
@@ -25,14 +27,16 @@ from processors.events import (
     Tick,
     Withdrawal,
 )
+from processors.money import Unbookable, UnknownCurrency
 from processors.policy import Policy
 from schemas.codec import Decode, decode
 from schemas.errors import BadRecord, Oversize
 from schemas.partitioner import partition_of
-from schemas.topics import bytes_max
+from schemas.topics import RELAY, bytes_max
 from sinks.commit import Record
 from sinks.dead_letters import dead_letter
 from streams.outgoing import Outgoing
+from streams.producers import DEAD, LATE, MISPLACED, Note
 from streams.time_order import Item, KafkaRecord
 
 TOO_LATE: Final = "TooLate"
@@ -60,13 +64,24 @@ class LoopConfig(Struct, frozen=True, kw_only=True):
 
 
 class Plan(Struct):
-    """A batch under way. items: records in turn; folds: (event, stream time at its turn, item); clock: after it."""
+    """A batch under way. items: records in turn; folds: (event, stream time at its turn, item); clock: after it.
+    notes: what is to be counted of who sent them (D7)."""
 
     items: list[Item]
     folds: list[tuple[Dated | Erase, int | None, Item]]
     clock: int | None
     outbox: list[Record]
     counts: Counter[str]
+    notes: list[Note] = []
+
+
+def unbookable(event: Dated, wrong: Unbookable) -> str:
+    """What a dead letter says of an amount that cannot be booked, with the field it stands in."""
+    field = "currency" if isinstance(wrong, UnknownCurrency) else _AMOUNT_OF[type(event)]
+    return f"{field}: {wrong}"
+
+
+_AMOUNT_OF: Final[Mapping[type, str]] = {Purchase: "lines", Complaint: "compensation", Contact: "cost"}
 
 
 def behind_tick(items: Sequence[Item], number: int) -> int:
@@ -135,6 +150,7 @@ class Planner(Struct, frozen=True):
                 self.refuse(plan, item, Oversize.__name__, f"{text}; send the record with the key {name!r}")
                 return
             plan.counts[f"rerouted:{item.topic}"] += 1
+            _note(plan, MISPLACED, item)
             plan.outbox.append(self.config.outgoing.rerouted(self.partition, item, name))
             return
         if not isinstance(event, _TIMELESS) and not self._in_time(plan, item, event, recorded_at):
@@ -152,6 +168,7 @@ class Planner(Struct, frozen=True):
                 return False
             if at < clock:
                 plan.counts[f"late:{item.topic}"] += 1
+                _note(plan, LATE, item)
             if at > recorded_at + self.config.max_ahead_ms:
                 hours = self.config.max_ahead_ms / 3_600_000
                 text = f"occurred_at is {at}: must be at most {hours:g} hours after the record's own time {recorded_at}"
@@ -162,9 +179,16 @@ class Planner(Struct, frozen=True):
     def refuse(self, plan: Plan, item: Item, error: str, message: str) -> None:
         record = item.record
         plan.counts[f"dead_letters:{item.topic}:{error}"] += 1
+        _note(plan, DEAD, item)
         plan.outbox.append(
             dead_letter(
                 item.topic, self.partition, record.offset, record.key, record.value, record.headers,
                 error, message, record.timestamp if plan.clock is None else plan.clock,
             )
         )  # fmt: skip
+
+
+def _note(plan: Plan, what: str, item: Item) -> None:
+    """Of an event as it came from its sender: what comes by relay was sent to another partition."""
+    if item.topic != RELAY:
+        plan.notes.append((what, item.event))

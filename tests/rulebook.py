@@ -217,6 +217,11 @@ RULES = {
         "A record that breaks the contract goes to `dead-letters` with the reason and its original bytes, one that came"
         " to the wrong partition to the right one; the stream goes on.",
     ),
+    "D7": (
+        "Producers see how they do",
+        "For each store and channel what came, late, twice, unusable, misplaced, with a wrong clock, under which"
+        " schema: `producers`. `validate` says of a file what a worker would, before it is sent.",
+    ),
 }
 
 WIDE = 4

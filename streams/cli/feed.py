@@ -48,7 +48,7 @@ def _import_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--tick-every", type=_every, metavar="STEP", help="1d (default: the programme's midnights), 6h, 15m, 30s, 500ms"
     )
-    parser.add_argument("--until-ms", type=_milliseconds, metavar="MS", help="add a last tick; leave later rows out")
+    parser.add_argument("--until-ms", type=milliseconds, metavar="MS", help="add a last tick; leave later rows out")
     parser.add_argument("--dry-run", action="store_true", help="read and check everything, write nothing")
 
 
@@ -63,7 +63,7 @@ the exit code is 1. The same file may be imported again: what is there already c
 def run_import(args: Namespace, settings: Settings) -> int:
     """Rows of a file to a topic."""
     out = Output.of(args)
-    topic = _importable(args.topic)
+    topic = importable(args.topic)
     file_format = args.format or format_of(args.file)
     check_readable(args.file)
     if args.tick_every and not args.ticks:
@@ -100,7 +100,8 @@ def _tick_state(reader: TopicReader, args: Namespace, out: Output) -> dict[int, 
         return {}
 
 
-def _importable(topic: str) -> str:
+def importable(topic: str) -> str:
+    """The topic as typed. UsageError where it takes no import."""
     if topic in IMPORTABLE:
         return topic
     near = get_close_matches(topic, IMPORTABLE, 1)
@@ -247,7 +248,8 @@ def _every(text: str) -> Every:
     return Every(days=number) if unit == "d" else Every(ms=number * _UNITS_MS[unit])
 
 
-def _milliseconds(text: str) -> int:
+def milliseconds(text: str) -> int:
+    """An argument that is an instant."""
     if not text.isdecimal() or not 0 <= int(text) < TIME_END_MS:
         raise ArgumentTypeError(f"{text!r} is no instant: write UTC milliseconds, 0 to {TIME_END_MS - 1}")
     return int(text)

@@ -49,6 +49,15 @@ def test_a_commit_moves_the_fence_to_what_it_names(store: Driven) -> None:
     )  # fmt: skip
 
 
+def test_D7_who_takes_an_epoch_learns_which_senders_have_counters(store: Driven) -> None:
+    epoch = begun(store)
+    counts = {"sent:events:7\x1fstore": 2, "sent:late:a:b\x1f": 1, "sent:events:a:b\x1f": 1, "records:purchases": 3}
+    assert store.commit(commit(epoch, 1, counts=counts)) is Answer.DONE
+    assert store.fence(PARTITION).senders == ()
+    assert set(store.take_epoch(PARTITION).senders) == {"7\x1fstore", "a:b\x1f"}
+    assert len(store.take_epoch(PARTITION).senders) == 2
+
+
 def test_no_clock_before_the_first_tick(store: Driven) -> None:
     epoch = begun(store)
     assert store.commit(commit(epoch, 1, clock=None)) is Answer.DONE

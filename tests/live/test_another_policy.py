@@ -1,4 +1,4 @@
-"""M4 on real servers: what a diff of policies says is what the change then does."""
+"""M4, D7 on real servers: what a diff of policies says is what the change then does; and who sent what."""
 
 from __future__ import annotations
 
@@ -91,6 +91,13 @@ def test_M4_a_diff_says_who_moves_and_the_change_then_moves_them(
     assert tiers() == before, "nothing is written"
     what_if(must, HAVE)
     load([sale("late", 1)], FIRST + DAY_MS + HOUR_MS, new)
+    (shop,) = must("producers")
+    assert (shop["store"], shop["channel"], shop["events"], shop["offline"]) == (
+        "7",
+        "store",
+        len(HAVE) + 1,
+        len(HAVE) + 1,
+    )
     after = tiers()
     moved = {name: (before[name], after[name]) for name in before if before[name] != after[name]}
     assert set(moved.values()) == {("member", "silver"), ("gold", "silver")}
