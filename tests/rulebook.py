@@ -217,6 +217,11 @@ RULES = {
         "A record that breaks the contract goes to `dead-letters` with the reason and its original bytes, one that came"
         " to the wrong partition to the right one; the stream goes on.",
     ),
+    "D8": (
+        "Prospects, and the funnel",
+        "Who has asked something in the last 365 days and never bought is a prospect. Of who came in them: by an"
+        " inquiry, through another customer or directly, and how far they got.",
+    ),
     "D7": (
         "Producers see how they do",
         "For each store and channel what came, late, twice, unusable, misplaced, with a wrong clock, under which"

@@ -54,6 +54,7 @@ TABLE: tuple[Entry, ...] = (
     Entry("employees", "serving", "those in charge of customers, by how well these are kept"),
     Entry("producers", "producers", "what stores send: late, repeated, refused, misplaced, skew"),
     Entry("summary", "overview", "customers by tier, value shares, who rose and fell"),
+    Entry("funnel", "funnel", "how new customers came, how far they got, who asked and has not bought"),
     Entry("what-if", "what_if", "what more retention, or money moved to keeping, would be worth"),
     Entry("subscribe", "listen", "read a topic, decoded"),
     Entry("explain", "explain", "why an output was told: rule, numbers, policy, input records"),

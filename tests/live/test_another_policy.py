@@ -1,4 +1,4 @@
-"""M4, D7 on real servers: what a diff of policies says is what the change then does; and who sent what."""
+"""M4, D7, D8 on real servers: what a diff of policies says is what the change then does; and who sent what."""
 
 from __future__ import annotations
 
@@ -91,6 +91,8 @@ def test_M4_a_diff_says_who_moves_and_the_change_then_moves_them(
     assert tiers() == before, "nothing is written"
     what_if(must, HAVE)
     load([sale("late", 1)], FIRST + DAY_MS + HOUR_MS, new)
+    (came,) = must("funnel")
+    assert [line["bought"] for line in came["funnel"] if line["way"] == "direct"] == [len(HAVE) + 1]
     (shop,) = must("producers")
     assert (shop["store"], shop["channel"], shop["events"], shop["offline"]) == (
         "7",
