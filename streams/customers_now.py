@@ -126,6 +126,10 @@ class CustomersNow:
         keys = {fence.policy for fence in self._fences.values() if fence.policy}
         return self._policy(max(keys)) if keys else read_policy(self._settings.policy)
 
+    def renew(self) -> None:
+        """Read clocks and policies in force anew with the next call."""
+        self._read = None
+
     @property
     def _fences(self) -> Mapping[int, Fence]:
         """Read once: all customers of a partition are shown as of one clock."""

@@ -22,9 +22,10 @@ from msgspec.structs import replace
 from processors.customer import Customer, apply, forgotten, newcomer
 from processors.events import Dated, Erase, Forgotten
 from processors.exits import count_exit
-from processors.figures import count
+from processors.figures import count, is_counted, with_counted
 from processors.merging import goes_along
 from processors.money import Unbookable
+from processors.outlook import outlook
 from processors.step import Changes, Erased
 from schemas.told import LastTold
 from schemas.topics import INPUTS
@@ -156,6 +157,7 @@ class Recovery(PartitionLoop):
                 # A slice may have told of instants ahead of the clock, which moves with the last one: not again.
                 at = max(customer.now, last.at)
                 now[name] = replace(customer, told=last.told, now=at, next_review=0, context=_UNSEEN)
+        now = {name: None if one is None else self._counted(one) for name, one in now.items()}
         plan.outbox, plan.counts = [], Counter()
         counts: Counter[str] = Counter()
         for name, customer in now.items():
@@ -165,6 +167,12 @@ class Recovery(PartitionLoop):
             if left is not None and left != gone:
                 count_exit(counts, gone, left, self._policy)  # the last one of each is all that is known of them
         return Outcome(Changes(now, (), (), tuple(erased), counts), True, Plan([], [], plan.clock, [], Counter()))
+
+    def _counted(self, customer: Customer) -> Customer:
+        """As it is committed: with what the programme's sums count of it, though nobody has reviewed it yet."""
+        if not is_counted(customer):
+            return replace(customer, counted=None)
+        return with_counted(customer, outlook(customer, self._policy), self._policy)
 
     def _folded(self, held: Customer | None, event: Dated, clock: int | None, not_before: int) -> Customer | None:
         at, policy = event.occurred_at, self._policy
