@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections import Counter
 from pathlib import Path
@@ -17,7 +18,10 @@ from processors.figures import count
 from processors.policy import Policy
 from processors.sketch import SHARES, Class, Spread, class_of, middle_of
 from processors.view import View, view
+from sinks.access import KafkaAccess
+from streams.leader import SHARES_AGAIN_S, LiveClock
 from streams.programme import CATALOGUE, Figure, programme_figures
+from streams.shares import asked, thresholds
 from tests.core.driving import Partition, plainly
 from tests.core.events import sale
 from tests.oracle import programme as plain
@@ -199,6 +203,45 @@ def test_M1_an_amount_beyond_all_reason_counts_as_the_most_there_is():
     partition = Partition(SHOP).run([*plainly(sale(AT, 1 << 62, n, customer_id=f"c{n}") for n in range(4)), AT + 1])
     assert partition.counts["in_tier:gold:value"] == 4 * AMOUNT_MAX
     assert all(abs(number) < 1 << 62 for number in partition.counts.values())
+
+
+FEW = policy_of(
+    '[programme]\nname = "p"\nversion = 1\ncurrency = "USD"\n[[tiers]]\nname = "member"\n'
+    '[[tiers]]\nname = "half"\nmin_value_share_rank = 0.5\n[[tiers]]\nname = "few"\nmin_value_share_rank = 0.2\n'
+)
+
+
+def test_V5_T8_thresholds_are_those_that_tiers_ask_for_and_none_while_there_is_nobody():
+    partition, _ = shop_year(80)
+    assert (asked(FEW), asked(SHOP)) == (("0.2", "0.5"), ())
+    assert thresholds({}, FEW) == {}
+    found = thresholds(partition.counts, FEW)
+    values = [int(one["value_365d"] or 0) for one in views_of(partition)]
+    assert found == {
+        share: pytest.approx(plain.exact_shares(values, float(share))[1], rel=0.01) for share in asked(FEW)
+    }
+
+
+def test_V5_the_live_clock_carries_thresholds_with_a_days_first_tick_and_asks_again_while_there_are_none():
+    answers = [{}, {"0.2": 700}, {"0.2": 800}]
+    clock = LiveClock(KafkaAccess("127.0.0.1:1"), FEW, 1_000, shares=lambda: answers.pop(0))
+
+    def at(ms: int) -> dict[str, int]:
+        """What a tick at `ms` carries, and that it was written."""
+        carried = asyncio.run(clock._thresholds(ms))
+        if carried:
+            clock._shares_day = FEW.calendar.day_of(ms)
+        return carried
+
+    assert at(AT) == {}
+    assert at(AT + 1_000) == {}, "not asked again so soon"
+    clock._shares_asked -= SHARES_AGAIN_S
+    assert at(AT + 2_000) == {"0.2": 700}
+    clock._shares_asked -= SHARES_AGAIN_S
+    assert at(AT + 3_000) == {}, "told today"
+    assert at(AT + DAY_MS) == {"0.2": 800}
+    clock._shares_asked -= SHARES_AGAIN_S
+    assert at(AT + 3 * DAY_MS) == {}, "Redis is away: the tick goes without"
 
 
 def test_every_figure_is_of_the_catalogue_and_counters_alone_end_in_total():
