@@ -16,9 +16,10 @@ from collections import Counter
 from functools import lru_cache
 from typing import Final
 
+from processors.charge import CUSTOMERS, sort_of
 from processors.customer import Counted, Customer
 from processors.days import DAY_MS, Calendar
-from processors.history import FIRST_DAY, WINDOW_DAYS, unpack_days
+from processors.history import FIRST_DAY, WINDOW_DAYS, History, unpack_days
 from processors.outlook import Outlook
 from processors.risk import LOST
 from processors.sketch import class_of
@@ -30,6 +31,7 @@ LAYERS: Final = ("NONE", "HABIT", "PREFERENCE", "LOYAL")
 CARED, HELD = "cared", "held"
 """The arms that return on care compares (M3): who gets care, and the control group."""
 
+NTH_MAX: Final = 3
 SQUARE_BITS: Final = 32
 """Squares are summed in two parts, each of which holds for millions of customers."""
 
@@ -52,6 +54,16 @@ def counted(customer: Customer, seen: Outlook, held: bool, calendar: Calendar) -
 def within_bounds(amount: int) -> int:
     """`amount` as sums count it."""
     return amount if -AMOUNT_MAX <= amount <= AMOUNT_MAX else AMOUNT_MAX if amount > 0 else -AMOUNT_MAX
+
+
+def nth_purchase(before: History, after: History) -> tuple[tuple[str, int], ...]:
+    """What the fold of one event adds to nth:<n> and nth_margin:<n>, n up to 3: purchases that were a customer's nth as
+    they came, and their margin (M5); the first is a customer gained (M1). Never less, whatever becomes of them."""
+    number = after.lifetime_purchases
+    if sort_of(after) != CUSTOMERS or number > NTH_MAX or number != before.lifetime_purchases + 1:
+        return ()
+    margin = within_bounds(after.lifetime_margin - before.lifetime_margin)
+    return (f"nth:{number}", 1), (f"nth_margin:{number}", margin)
 
 
 def count_census(counts: Counter[str], before: Customer | None, after: Customer | None) -> None:

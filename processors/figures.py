@@ -24,8 +24,8 @@ from processors.referrals import count_word_of_mouth
 def count(counts: Counter[str], before: Customer | None, after: Customer | None, policy: Policy) -> None:
     """Add to `counts` what changed between `before` and `after`, None: not there. Customers by tier and by level of
     risk; the census (V4, V5, M); word of mouth (W4); complaints (K4); benefits (T9). Those who serve are in no figure
-    of customers; their complaints count. ungained: who had bought and is gone, so that with `gained` a total never
-    falls. An id that is merged counts where its facts are (D5): merged, and merges_refused:self, :loop, :size."""
+    of customers; their complaints count. An id that is merged counts where its facts are (D5): merged, and
+    merges_refused:self, :loop, :size."""
     if (before is not None and before.merge is not None) or (after is not None and after.merge is not None):
         for one, number in ((before, -1), (after, 1)):
             merge = None if one is None else one.merge
@@ -46,8 +46,6 @@ def count(counts: Counter[str], before: Customer | None, after: Customer | None,
             if now is not None:
                 counts[f"{kind}:{now}"] += 1
     count_census(counts, before, after)
-    if before is not None and before.history.first_purchase_at is not None:
-        counts["ungained"] += after is None or after.history.first_purchase_at is None
     count_word_of_mouth(counts, before, after, policy)
     count_benefits(counts, before, after)
 

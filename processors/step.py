@@ -20,6 +20,7 @@ from processors.care.actions import mishap
 from processors.care.life import kinds_of, withdrawn
 from processors.care.look import Look
 from processors.care.tally import tallies
+from processors.census import nth_purchase
 from processors.charge import CUSTOMERS, sort_of
 from processors.customer import Customer, Told, apply, contact_cost, forgotten, newcomer
 from processors.events import (
@@ -159,6 +160,7 @@ class Batch:
         if folded is customer:
             self._repeated(customer, event)
             return
+        self._happened += nth_purchase(customer.history, folded.history)
         if before is not None and folded.now >= at:
             self._review(folded, folded.now, f"{event.name}:{event.event_id}")
         else:

@@ -19,10 +19,12 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
+from processors.census import nth_purchase
 from processors.customer import Customer, apply, forgotten, newcomer
-from processors.events import Dated, Erase, Forgotten
+from processors.events import Dated, Erase, Forgotten, Purchase
 from processors.exits import count_exit
 from processors.figures import count, is_counted, with_counted
+from processors.history import History
 from processors.merging import goes_along
 from processors.money import Unbookable
 from processors.outlook import outlook
@@ -137,6 +139,7 @@ class Recovery(PartitionLoop):
         now: dict[str, Customer | None] = {}
         not_before = dict(loaded.not_before)
         erased = []
+        happened: list[tuple[str, int]] = []
         for event, clock, _ in plan.folds:
             name = event.customer_id
             held = now[name] if name in now else known[name]
@@ -151,6 +154,8 @@ class Recovery(PartitionLoop):
                 folded = self._folded(held, event, clock, not_before.get(name, -1))
                 if folded is not held:
                     now[name] = folded
+                if folded is not None and isinstance(event, Purchase):
+                    happened += nth_purchase(History() if held is None else held.history, folded.history)
         for name, customer in known.items() if not plan.items else ():
             last = self._target.told.get(name)
             if customer is not None and last is not None and last.told != customer.told:
@@ -160,6 +165,8 @@ class Recovery(PartitionLoop):
         now = {name: None if one is None else self._counted(one) for name, one in now.items()}
         plan.outbox, plan.counts = [], Counter()
         counts: Counter[str] = Counter()
+        for figure, number in happened:
+            counts[figure] += number
         for name, customer in now.items():
             before = known.get(name)
             count(counts, before, customer, self._policy)

@@ -198,6 +198,12 @@ RULES = {
         " of joining.",
     ),
     "M2": ("Winning and keeping", "What winning one customer cost, what keeping one costs a year, and their ratio."),
+    "M3": (
+        "What care is worth",
+        "Retention and contribution of those cared for against the control group, with a 95% interval; too early to"
+        " tell while it covers zero.",
+    ),
+    "M5": ("Own constants", "What the textbook teaches, as it is in this programme, with its interval."),
     "M6": (
         "Where it comes from",
         "By store; care against value by decile; churn weighted by value; value of those who prefer us; break-even.",

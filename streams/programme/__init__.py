@@ -6,7 +6,9 @@ from collections.abc import Mapping
 
 from processors.policy import Policy
 from streams.customers_now import CustomersNow
+from streams.programme.arms import arms
 from streams.programme.care import care, stores
+from streams.programme.constants import constants
 from streams.programme.figure import CATALOGUE, Figure
 from streams.programme.leaving import leaving
 from streams.programme.people import people
@@ -24,6 +26,8 @@ def programme_figures(counts: Mapping[str, int], policy: Policy, clock: int | No
         *value(sums, policy),
         *leaving(sums, clock),
         *care(sums, clock),
+        *arms(sums),
+        *constants(sums, policy, clock),
         *stores(sums),
     ]
 

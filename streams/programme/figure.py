@@ -32,6 +32,7 @@ class Sort(NamedTuple):
 
 CUSTOMERS, MONEY, RATIO, SECONDS = "customers", "minor units", "ratio", "seconds"
 _PEOPLE, _VALUE, _LEFT, _CARE, _STORES = "Customers", "Value", "Risk and exits", "Care and complaints", "Stores"
+_ARMS = "Return on care"
 
 CATALOGUE: Final[Mapping[str, Sort]] = {
     "loyalty_customers": Sort(CUSTOMERS, "Customers by tier.", _PEOPLE),
@@ -45,7 +46,7 @@ CATALOGUE: Final[Mapping[str, Sort]] = {
     ),
     "loyalty_churn_ratio": Sort(RATIO, "1 less the retention.", _PEOPLE),
     "loyalty_repeat_purchase_ratio": Sort(RATIO, "Of the active customers the share that bought again.", _PEOPLE),
-    "loyalty_gained_total": Sort(CUSTOMERS, "Customers gained: their first purchase.", _PEOPLE, "counter"),
+    "loyalty_gained_total": Sort(CUSTOMERS, "First purchases that came in.", _PEOPLE, "counter"),
     "loyalty_cohort_customers": Sort(CUSTOMERS, "Customers by the month of their first purchase.", _PEOPLE),
     "loyalty_cohort_active_customers": Sort(CUSTOMERS, "Of a month's customers, those who are active.", _PEOPLE),
     "loyalty_cohort_lost_customers": Sort(CUSTOMERS, "Of a month's customers, those who are lost.", _PEOPLE),
@@ -100,6 +101,26 @@ CATALOGUE: Final[Mapping[str, Sort]] = {
     "loyalty_complaints_resolved": Sort("complaints", "Resolved complaints by severity.", _CARE),
     "loyalty_complaints_recovered_ratio": Sort(
         RATIO, "Of the complainants who rated the remedy the share that is content (4 or 5 of 5).", _CARE
+    ),
+    "loyalty_arm_customers": Sort(CUSTOMERS, "Customers who have bought, cared for or in the control group.", _ARMS),
+    "loyalty_arm_retention_ratio": Sort(RATIO, "Retention of those cared for and of the control group.", _ARMS),
+    "loyalty_arm_contribution": Sort(MONEY, "Contribution of the last 365 days a customer, by arm.", _ARMS),
+    "loyalty_care_retention_effect": Sort(
+        RATIO, "Retention of those cared for less the control group's, with its 95% interval.", _ARMS
+    ),
+    "loyalty_care_contribution_effect": Sort(
+        MONEY, "Contribution a customer cared for less the control group's, with its 95% interval.", _ARMS
+    ),
+    "loyalty_care_incremental_contribution": Sort(
+        MONEY, "That effect times the customers cared for, with its 95% interval.", _ARMS
+    ),
+    "loyalty_care_cost": Sort(MONEY, "What serving those cared for cost beyond the control group.", _ARMS),
+    "loyalty_care_return_ratio": Sort(RATIO, "Incremental contribution over that cost.", _ARMS),
+    "loyalty_care_verdict": Sort(
+        "state", "1 for what may be said of care: nothing while the interval covers zero.", _ARMS
+    ),
+    "loyalty_constant": Sort(
+        RATIO, "Constants of this programme, their 95% interval, and the textbook's.", "Constants"
     ),
     "loyalty_store_customers": Sort(CUSTOMERS, "Customers by the store of their last purchase.", _STORES),
     "loyalty_store_active_customers": Sort(CUSTOMERS, "Of a store's customers those who are active.", _STORES),

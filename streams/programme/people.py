@@ -26,7 +26,7 @@ def people(sums: Sums, policy: Policy) -> Iterator[Figure]:
     yield figure("loyalty_retention_ratio", retention)
     yield figure("loyalty_churn_ratio", None if retention is None else 1 - retention)
     yield figure("loyalty_repeat_purchase_ratio", share(repeat, active))
-    yield figure("loyalty_gained_total", sums.counts.get("gained", 0) + sums.counts.get("ungained", 0))
+    yield figure("loyalty_gained_total", sums.counts.get("nth:1", 0))
     for what, name in (
         ("customers", "loyalty_cohort_customers"),
         ("active", "loyalty_cohort_active_customers"),
