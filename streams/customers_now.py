@@ -97,6 +97,13 @@ class CustomersNow:
         fields = self._lookup.view(customer_id)
         return None if fields is None else _worded(whole(from_hash(dict(fields))), self.policy())
 
+    def everybody(self) -> Iterator[tuple[Customer, Policy]]:
+        """All customers as of the clocks, each with the policy in force there."""
+        for partition, customer in self._lookup.customers():
+            if customer.moved_to is None and customer.history.place is None:
+                clock, policy = self._at(partition, customer)
+                yield evaluated(customer, clock, policy), policy
+
     def everyone_stored(self) -> Iterator[dict[str, Any]]:
         """The views of all customers as their hashes have them, of each as of the last review."""
         policy = self.policy()

@@ -52,6 +52,11 @@ RULES = {
         "The share of the year's value that the top 1, 5, 10, 20 and 50% of the customers bring, and the value at each,"
         " within 1% of the exact ranking.",
     ),
+    "V8": (
+        "What will be bought",
+        "Expected purchases and amounts of the next days, by store and category; contribution a customer; the share of"
+        " sales by those who came back.",
+    ),
     "T1": ("Up at once", "The tier is the highest one all of whose conditions hold, from the moment they do."),
     "T2": (
         "Down after a grace",

@@ -53,6 +53,7 @@ TABLE: tuple[Entry, ...] = (
     Entry("employees", "serving", "those in charge of customers, by how well these are kept"),
     Entry("summary", "overview", "customers by tier, value shares, who rose and fell"),
     Entry("kpi", "figures", "the programme's figures: customers, value, retention, care, stores"),
+    Entry("forecast", "figures", "what will be bought in the next 30 and 90 days, by store or category"),
     Entry("exporter", "figures", "serve the programme's figures to Prometheus"),
     Entry("subscribe", "listen", "read a topic, decoded"),
     Entry("explain", "explain", "why an output was told: rule, numbers, policy, input records"),

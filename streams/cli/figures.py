@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from argparse import Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
@@ -13,10 +13,12 @@ from streams.cli.ask import money
 from streams.cli.command import OK, Command, no_arguments
 from streams.cli.output import Output
 from streams.customers_now import CustomersNow
+from streams.forecast import DAYS, SORTS, forecast
 from streams.programme import Figure, read_programme
 from streams.settings import Settings
 
 _DAY_S = 86_400
+_DAYS_MAX = 3_650
 
 
 def run_kpi(args: Namespace, settings: Settings) -> int:
@@ -84,6 +86,41 @@ def shown(one: Figure, currency: str) -> str:
     return f"{one.value:,}" if isinstance(one.value, int) else f"{one.value:,.2f}"
 
 
+def _forecast_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("--by", choices=SORTS, default=SORTS[0], help=f"a line for each (default: {SORTS[0]})")
+    parser.add_argument(
+        "--days", type=_days, nargs="+", default=list(DAYS), metavar="N", help="spans in days (default: 30 90)"
+    )
+
+
+def _days(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= _DAYS_MAX:
+        raise ArgumentTypeError(f"{text!r} must be 1..{_DAYS_MAX:,} days")
+    return int(text)
+
+
+def run_forecast(args: Namespace, settings: Settings) -> int:
+    """Expected purchases and amounts (V8)."""
+    out = Output.of(args)
+    spans = tuple(dict.fromkeys(args.days))
+    with CustomersNow(settings) as now:
+        lines = forecast(now.everybody(), args.by, spans)
+        currency = now.policy().programme.currency
+    rows: list[dict[str, Any]] = []
+    for line in lines:
+        row: dict[str, Any] = {args.by: line.name}
+        for span, purchases, amount in zip(spans, line.purchases, line.amounts, strict=True):
+            row[f"purchases_{span}d"] = purchases if args.json else f"{purchases:,.1f}"
+            row[f"amount_{span}d"] = amount if args.json else money(amount, currency)
+        rows.append(row)
+    if not args.json:
+        rows = [{name.replace("_", " "): value for name, value in row.items()} for row in rows]
+    out.table(
+        rows, empty="nobody has bought yet", right=[name for name in (rows[0] if rows else ()) if name != args.by]
+    )
+    return OK
+
+
 def run_exporter(args: Namespace, settings: Settings) -> int:
     """Serve until stopped."""
     from streams.exporter import serve  # here, not above: `loyalty kpi` needs no HTTP server
@@ -102,6 +139,15 @@ COMMANDS = [
         run_kpi,
         details="With --json one figure a line: {figure, labels, value, unit}; the same names and numbers as the "
         "exporter's /metrics. Amounts are in minor units there.",
+    ),
+    Command(
+        "forecast",
+        "what will be bought in the next 30 and 90 days, by store or category",
+        _forecast_arguments,
+        run_forecast,
+        details="Expected purchase days by each customer's own rhythm, at what one of theirs has brought so far; by "
+        "category in even parts over those of their last year. Looks at everybody, as of now; with --json amounts are "
+        "in minor units.",
     ),
     Command(
         "exporter",

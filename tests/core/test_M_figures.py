@@ -17,8 +17,10 @@ from processors.census import AMOUNT_MAX, FAMILIES
 from processors.figures import count
 from processors.policy import Policy
 from processors.sketch import SHARES, Class, Spread, class_of, middle_of
+from processors.value import rhythm
 from processors.view import View, view
 from sinks.access import KafkaAccess
+from streams.forecast import forecast
 from streams.leader import SHARES_AGAIN_S, LiveClock
 from streams.programme import CATALOGUE, Figure, programme_figures
 from streams.shares import asked, thresholds
@@ -203,6 +205,24 @@ def test_M1_an_amount_beyond_all_reason_counts_as_the_most_there_is():
     partition = Partition(SHOP).run([*plainly(sale(AT, 1 << 62, n, customer_id=f"c{n}") for n in range(4)), AT + 1])
     assert partition.counts["in_tier:gold:value"] == 4 * AMOUNT_MAX
     assert all(abs(number) < 1 << 62 for number in partition.counts.values())
+
+
+def test_V8_what_is_expected_adds_up_over_stores_and_categories_to_what_views_expect():
+    partition, _ = shop_year(80)
+    people = [(one, SHOP) for one in partition.customers.values()]
+    expected = sum(float(one["expected_purchases"] or 0) for one in views_of(partition))
+    amounts = [
+        float(one["expected_purchases"] or 0) * int(one["lifetime_value"] or 0) / (who.x + 1)
+        for one in views_of(partition)
+        if (who := rhythm(partition.customers[str(one["customer_id"])].history.purchase_days)) is not None
+    ]
+    for by, names in (("store", {"s0", "s1", "s2"}), ("category", {"cd"})):
+        lines = forecast(people, by, (30, 365))
+        assert {line.name for line in lines} <= names | {"unknown"}
+        assert sum(line.purchases[1] for line in lines) == pytest.approx(expected)
+        assert sum(line.amounts[1] for line in lines) == pytest.approx(sum(amounts), abs=len(lines))
+        assert all(0 <= line.purchases[0] <= line.purchases[1] for line in lines)
+        assert [line.amounts[1] for line in lines] == sorted((line.amounts[1] for line in lines), reverse=True)
 
 
 FEW = policy_of(
