@@ -44,7 +44,9 @@ CATALOGUE: Final[Mapping[str, Sort]] = {
     "loyalty_retention_ratio": Sort(
         RATIO, "Of those who bought in the 365 days before, the share that bought in the last 365 days.", _PEOPLE
     ),
-    "loyalty_churn_ratio": Sort(RATIO, "1 less the retention.", _PEOPLE),
+    "loyalty_churn_ratio": Sort(
+        RATIO, "Of those who bought in the 365 days before, the share that did not in the last 365 days.", _PEOPLE
+    ),
     "loyalty_repeat_purchase_ratio": Sort(RATIO, "Of the active customers the share that bought again.", _PEOPLE),
     "loyalty_gained_total": Sort(CUSTOMERS, "First purchases that came in.", _PEOPLE, "counter"),
     "loyalty_cohort_customers": Sort(CUSTOMERS, "Customers by the month of their first purchase.", _PEOPLE),
@@ -120,7 +122,7 @@ CATALOGUE: Final[Mapping[str, Sort]] = {
         "state", "1 for what may be said of care: nothing while the interval covers zero.", _ARMS
     ),
     "loyalty_constant": Sort(
-        RATIO, "Constants of this programme, their 95% interval, and the textbook's.", "Constants"
+        "number", "Constants of this programme, their 95% interval, and the textbook's.", "Constants"
     ),
     "loyalty_store_customers": Sort(CUSTOMERS, "Customers by the store of their last purchase.", _STORES),
     "loyalty_store_active_customers": Sort(CUSTOMERS, "Of a store's customers those who are active.", _STORES),

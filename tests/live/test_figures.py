@@ -115,6 +115,10 @@ def test_M1_V4_V5_kpi_exporter_and_a_plain_count_tell_the_same_numbers(programme
     page = programme.must("kpi")
     assert "Retention" in page or "retention" in page
     assert "vital-few" in page
+    (web,) = programme.json("forecast", "--days", "365")
+    assert web["store"] == "web"
+    expected = sum(one["expected_purchases"] or 0 for one in programme.json("customers"))
+    assert web["purchases_365d"] == pytest.approx(expected)
 
 
 def test_V5_T8_a_worker_that_caught_up_tells_the_thresholds_and_the_top_fifth_has_its_tier(
