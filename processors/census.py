@@ -14,6 +14,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import Counter
 from functools import lru_cache
+from operator import sub
 from typing import Final
 
 from processors.charge import CUSTOMERS, sort_of
@@ -73,16 +74,18 @@ def count_census(counts: Counter[str], before: Customer | None, after: Customer 
         if old == new:
             continue
         if old is not None and new is not None and old[0] == new[0]:
-            for name, one, other in zip(_names(family, old[0]), old[1], new[1], strict=True):
-                if one != other:
-                    counts[name] = held(name, 0) + other - one
+            for name, number in zip(_names(family, old[0]), map(sub, new[1], old[1]), strict=True):
+                if number:
+                    counts[name] = held(name, 0) + number
             continue
         if old is not None:
             for name, number in zip(_names(family, old[0]), old[1], strict=True):
-                counts[name] = held(name, 0) - number
+                if number:
+                    counts[name] = held(name, 0) - number
         if new is not None:
             for name, number in zip(_names(family, new[0]), new[1], strict=True):
-                counts[name] = held(name, 0) + number
+                if number:
+                    counts[name] = held(name, 0) + number
 
 
 FAMILIES: Final[dict[str, tuple[str, ...]]] = {

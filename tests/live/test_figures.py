@@ -3,6 +3,7 @@ of top shares, told once by a worker that has caught up."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -12,12 +13,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from infra.localstack import Stack
 from processors.days import DAY_MS
 from streams import datasets
+from streams.exporter import Exporter
+from streams.settings import Settings
 from tests.conftest import ROOT, free_port
 from tests.live.test_ask import Programme as Asked
 from tests.oracle import programme as plain
@@ -25,6 +29,7 @@ from tests.oracle import programme as plain
 pytestmark = pytest.mark.live
 
 CUSTOMERS = 300
+TOKEN = "a-token-of-16-and-more"
 POLICY = """
 [programme]
 name = "figures"
@@ -119,6 +124,29 @@ def test_M1_V4_V5_kpi_exporter_and_a_plain_count_tell_the_same_numbers(programme
     assert web["store"] == "web"
     expected = sum(one["expected_purchases"] or 0 for one in programme.json("customers"))
     assert web["purchases_365d"] == pytest.approx(expected)
+
+
+def test_the_exporter_says_what_is_missing_and_lets_nobody_in_without_the_token(programme: Programme) -> None:
+    async def served(**settings: str) -> list[tuple[int, str]]:
+        environ = {name: value for name, value in programme.environ.items() if name.startswith("LOYALTY_")}
+        exporter = Exporter(Settings.from_env(environ | {"LOYALTY_EXPORTER": "127.0.0.1:0"} | settings))
+        await exporter.start()
+        answers = []
+        async with aiohttp.ClientSession() as session:
+            for path, headers in (("metrics", {}), ("readyz", {}), ("livez", {"Authorization": f"Bearer {TOKEN}"})):
+                url = f"http://127.0.0.1:{exporter.port}/{path}"
+                async with session.get(url, headers=headers) as answer:
+                    answers.append((answer.status, await answer.text()))
+        await exporter.stop()
+        return answers
+
+    nobody = asyncio.run(served(LOYALTY_PREFIX="nobody"))
+    assert [status for status, _ in nobody] == [503, 503, 200]
+    assert "no worker has been here yet" in nobody[0][1]
+    away = asyncio.run(served(LOYALTY_REDIS=f"127.0.0.1:{free_port()}"))
+    assert [status for status, _ in away] == [503, 503, 200]
+    assert "Redis does not answer" in away[0][1]
+    assert [status for status, _ in asyncio.run(served(LOYALTY_METRICS_TOKEN=TOKEN))] == [401, 401, 200]
 
 
 def test_V5_T8_a_worker_that_caught_up_tells_the_thresholds_and_the_top_fifth_has_its_tier(
