@@ -10,7 +10,7 @@ from streams.programme.arms import arms
 from streams.programme.care import care, stores
 from streams.programme.constants import constants
 from streams.programme.figure import CATALOGUE, Figure
-from streams.programme.leaving import leaving
+from streams.programme.leaving import leaving, mouth
 from streams.programme.people import people
 from streams.programme.sums import Sums
 from streams.programme.value import value
@@ -25,6 +25,7 @@ def programme_figures(counts: Mapping[str, int], policy: Policy, clock: int | No
         *people(sums, policy),
         *value(sums, policy),
         *leaving(sums, clock),
+        *mouth(sums),
         *care(sums, clock),
         *arms(sums),
         *constants(sums, policy, clock),

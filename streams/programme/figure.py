@@ -32,7 +32,7 @@ class Sort(NamedTuple):
 
 CUSTOMERS, MONEY, RATIO, SECONDS = "customers", "minor units", "ratio", "seconds"
 _PEOPLE, _VALUE, _LEFT, _CARE, _STORES = "Customers", "Value", "Risk and exits", "Care and complaints", "Stores"
-_ARMS = "Return on care"
+_ARMS, _MOUTH = "Return on care", "Word of mouth"
 
 CATALOGUE: Final[Mapping[str, Sort]] = {
     "loyalty_customers": Sort(CUSTOMERS, "Customers by tier.", _PEOPLE),
@@ -41,6 +41,7 @@ CATALOGUE: Final[Mapping[str, Sort]] = {
     "loyalty_active_customers": Sort(CUSTOMERS, "Customers who bought in the last 365 days.", _PEOPLE),
     "loyalty_repeat_customers": Sort(CUSTOMERS, "Customers who bought more than once in the last 365 days.", _PEOPLE),
     "loyalty_new_customers": Sort(CUSTOMERS, "Customers whose first purchase was in the last 365 days.", _PEOPLE),
+    "loyalty_funnel_customers": Sort(CUSTOMERS, "How far people have come, each stage with all beyond it.", _PEOPLE),
     "loyalty_retention_ratio": Sort(
         RATIO, "Of those who bought in the 365 days before, the share that bought in the last 365 days.", _PEOPLE
     ),
@@ -87,11 +88,19 @@ CATALOGUE: Final[Mapping[str, Sort]] = {
     "loyalty_lost_untouched_ratio": Sort(RATIO, "Of the lost those without a contact by us in their year.", _LEFT),
     "loyalty_lost_complaining_ratio": Sort(RATIO, "Of the lost those with a complaint open.", _LEFT),
     "loyalty_lost_unpaid_ratio": Sort(RATIO, "Of the lost those who had not paid back what winning them cost.", _LEFT),
+    "loyalty_lost_by_tier": Sort(CUSTOMERS, "Exits so far by the tier that was lost with them.", _LEFT),
+    "loyalty_lost_by_store": Sort(CUSTOMERS, "Exits so far by the store of the last purchase.", _LEFT),
     "loyalty_won_back_total": Sort(CUSTOMERS, "Lost customers who bought again.", _LEFT, "counter"),
     "loyalty_won_back_customers_365d": Sort(CUSTOMERS, "Lost customers won back in the last 365 days.", _LEFT),
     "loyalty_won_back_value": Sort(MONEY, "What was at stake with those won back.", _LEFT),
     "loyalty_win_back_attempts_total": Sort("contacts", "Contacts by us with the lost.", _LEFT, "counter"),
     "loyalty_win_back_cost": Sort(MONEY, "What contacts with the lost cost.", _LEFT),
+    "loyalty_referred_customers": Sort(CUSTOMERS, "Customers who have bought and came through others.", _MOUTH),
+    "loyalty_referred_ratio": Sort(RATIO, "Of those who have bought the share that came through others.", _MOUTH),
+    "loyalty_referred_leads": Sort(CUSTOMERS, "People brought by others who have not bought yet.", _MOUTH),
+    "loyalty_referred_purchases": Sort("purchases", "Purchases of those who came through others.", _MOUTH),
+    "loyalty_referrers": Sort(CUSTOMERS, "Customers who brought others.", _MOUTH),
+    "loyalty_unhappy_referrers": Sort(CUSTOMERS, "Of the referrers those who are lost or not content.", _MOUTH),
     "loyalty_care_reminders": Sort("reminders", "Reminders told so far, by kind and status.", _CARE),
     "loyalty_longest_untouched_seconds": Sort(
         SECONDS, "Longest time without a contact by us, in whole days, by tier, the control group apart.", _CARE

@@ -36,11 +36,29 @@ def leaving(sums: Sums, clock: int | None) -> Iterator[Figure]:
         ("loyalty_lost_unpaid_ratio", "lost_unpaid"),
     ):
         yield figure(name, share(counts.get(what, 0), lost))
+    for name, prefix, label in (
+        ("loyalty_lost_by_tier", "lost_from:", "tier"),
+        ("loyalty_lost_by_store", "lost_at:", "store"),
+    ):
+        for where, number in sums.named(prefix).items():
+            yield figure(name, number, **{label: where})
     yield figure("loyalty_won_back_total", counts.get("won_back", 0))
     yield figure("loyalty_won_back_customers_365d", _lately(sums, "won_on:", clock))
     yield figure("loyalty_won_back_value", counts.get("won_back_value", 0))
     yield figure("loyalty_win_back_attempts_total", counts.get("win_back:attempts", 0))
     yield figure("loyalty_win_back_cost", counts.get("win_back:cost", 0))
+
+
+def mouth(sums: Sums) -> Iterator[Figure]:
+    """The figures of word of mouth (W4)."""
+    counts = sums.counts
+    came, bought = counts.get("gained_referred", 0), counts.get("gained", 0)
+    yield figure("loyalty_referred_customers", came)
+    yield figure("loyalty_referred_ratio", share(came, bought))
+    yield figure("loyalty_referred_leads", counts.get("leads_referred", 0))
+    yield figure("loyalty_referred_purchases", counts.get("sales_referred", 0))
+    yield figure("loyalty_referrers", counts.get("referrers", 0))
+    yield figure("loyalty_unhappy_referrers", counts.get("referrers:unhappy", 0))
 
 
 def _lately(sums: Sums, prefix: str, clock: int | None) -> int:

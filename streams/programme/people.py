@@ -23,6 +23,7 @@ def people(sums: Sums, policy: Policy) -> Iterator[Figure]:
     yield figure("loyalty_active_customers", active)
     yield figure("loyalty_repeat_customers", repeat)
     yield figure("loyalty_new_customers", sums.since("first"))
+    yield from _funnel(sums)
     yield figure("loyalty_retention_ratio", retention)
     yield figure("loyalty_churn_ratio", None if retention is None else 1 - retention)
     yield figure("loyalty_repeat_purchase_ratio", share(repeat, active))
@@ -35,6 +36,21 @@ def people(sums: Sums, policy: Policy) -> Iterator[Figure]:
     ):
         for month, row in sums.rows("cohort").items():
             yield figure(name, row[what], month=month)
+
+
+def _funnel(sums: Sums) -> Iterator[Figure]:
+    """From known to loyal (M1, D8): known, inquired or bought, bought, bought again, prefers us, loyal."""
+    loyal, prefers = (sums.of("layer", layer, "customers") for layer in ("LOYAL", "PREFERENCE"))
+    bought = sums.total("layer", "customers")
+    for stage, number in (
+        ("known", sums.customers),
+        ("inquired", sums.of("all", "-", "inquirers") + bought),
+        ("bought", bought),
+        ("bought_again", sums.of("all", "-", "again")),
+        ("prefers", prefers + loyal),
+        ("loyal", loyal),
+    ):
+        yield figure("loyalty_funnel_customers", number, stage=stage)
 
 
 def tiers(policy: Policy, *counted: object) -> list[str]:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from processors import tier
 from processors.census import AMOUNT_MAX, FAMILIES
@@ -132,6 +133,9 @@ SHOP = policy_of(
 )
 
 
+SHOP_2 = policy_of(SHOP.text.replace("version = 1", "version = 2"))
+
+
 def shop_year(customers: int, policy: Policy = SHOP) -> tuple[Partition, list[Plain]]:
     """Three years of a shop whose customers come and go, some of them called."""
     rng = random.Random(7)
@@ -199,6 +203,18 @@ def test_M1_lost_and_won_back_are_counted_for_good_and_the_reason_told_later_mov
     assert found[plain.key("loyalty_gained_total")] == 1
     partition.erase("anna")
     assert programme(partition)[plain.key("loyalty_gained_total")] == 1, "a total never falls"
+
+
+def test_M1_who_was_counted_by_no_earlier_release_is_counted_once_with_their_next_review():
+    partition, _ = shop_year(20)
+    right = of_people(partition.counts)
+    for name, one in partition.customers.items():
+        partition.customers[name] = replace(one, counted=None)
+    partition.counts.clear()
+    partition.around_is(partition.around, partition.policy)
+    assert of_people(partition.counts) == {}, "nobody was due"
+    partition.around_is(tier.surroundings(SHOP_2, partition.clock or 0), SHOP_2)
+    assert of_people(partition.counts) == right
 
 
 def test_M1_an_amount_beyond_all_reason_counts_as_the_most_there_is():

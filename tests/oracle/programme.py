@@ -74,6 +74,15 @@ def figures(
         found[key("loyalty_value_at_stake", level=level)] = sum(max(one["clv"], 0) for one in inside)
     value, contribution = (sum(one[name] for one in views) for name in ("value_365d", "contribution_365d"))
     again = sum(one["value_365d"] for one in views if one["lifetime_purchases"] > 1)
+    found[key("loyalty_funnel_customers", stage="known")] = len(views)
+    found[key("loyalty_funnel_customers", stage="bought")] = len(buyers)
+    found[key("loyalty_funnel_customers", stage="bought_again")] = sum(one["lifetime_purchases"] > 1 for one in views)
+    found[key("loyalty_funnel_customers", stage="loyal")] = sum(one["loyalty_layer"] == "LOYAL" for one in buyers)
+    referred = [one for one in views if one["referrer_id"] is not None]
+    came = sum(one["first_purchase_at"] is not None for one in referred)
+    found[key("loyalty_referred_customers")] = came
+    found[key("loyalty_referred_leads")] = len(referred) - came
+    found[key("loyalty_referred_purchases")] = sum(one["lifetime_purchases"] for one in referred)
     found[key("loyalty_returning_value_share")] = ratio(again, value)
     found[key("loyalty_contribution_per_customer")] = ratio(contribution, len(active))
     found[key("loyalty_cost_of_keeping")] = ratio(sum(one["cost_to_serve_365d"] for one in views), len(active))
