@@ -100,9 +100,21 @@ class Told(Struct, frozen=True, array_like=True, gc=False):
     charge: Charge | None = None
 
 
+class Counted(Struct, frozen=True, array_like=True, gc=False):
+    """What the programme's figures count of a customer that a later policy could not tell again (`census`). clv: minor
+    units; layer: of loyalty, by its place in `LAYERS`; held: in the control group (C8); past: programme day of the last
+    purchase before the window of the last review, -2: none."""
+
+    clv: int
+    layer: int = 0
+    held: bool = False
+    past: int = -2
+
+
 class Customer(Struct, frozen=True, array_like=True, gc=False):
     """Facts and told. `now`: the instant of the last review, never going back; `next_review` > `now`, both ms.
-    `context`: policy and shares of that review, by name. `merge`: of those alone whom a merge concerns (D5)."""
+    `context`: policy and shares of that review, by name. `merge`: of those alone whom a merge concerns (D5). `counted`:
+    None of whom the programme's sums do not count: not committed yet, or no customer."""
 
     id: str
     history: History
@@ -111,6 +123,7 @@ class Customer(Struct, frozen=True, array_like=True, gc=False):
     next_review: int
     context: str
     merge: Merge | None = None
+    counted: Counted | None = None
 
     @property
     def moved_to(self) -> str | None:

@@ -8,19 +8,24 @@ from __future__ import annotations
 
 from collections import Counter
 
+from msgspec.structs import replace
+
 from processors.benefits.figures import count_benefits
+from processors.care.people import held_out
+from processors.census import count_census, counted
 from processors.charge import CUSTOMERS, sort_of
 from processors.complaints import count_complaints
 from processors.customer import Customer
+from processors.outlook import Outlook
 from processors.policy import Policy
 from processors.referrals import count_word_of_mouth
 
 
 def count(counts: Counter[str], before: Customer | None, after: Customer | None, policy: Policy) -> None:
     """Add to `counts` what changed between `before` and `after`, None: not there. Customers by tier and by level of
-    risk; word of mouth (W4); complaints (K4); benefits (T9). Those who serve are in no figure of customers; their
-    complaints count. An id that is merged counts where its facts are (D5): merged, and merges_refused:self, :loop,
-    :size."""
+    risk; the census (V4, V5, M); word of mouth (W4); complaints (K4); benefits (T9). Those who serve are in no figure
+    of customers; their complaints count. An id that is merged counts where its facts are (D5): merged, and
+    merges_refused:self, :loop, :size."""
     if (before is not None and before.merge is not None) or (after is not None and after.merge is not None):
         for one, number in ((before, -1), (after, 1)):
             merge = None if one is None else one.merge
@@ -40,6 +45,7 @@ def count(counts: Counter[str], before: Customer | None, after: Customer | None,
                 counts[f"{kind}:{was}"] -= 1
             if now is not None:
                 counts[f"{kind}:{now}"] += 1
+    count_census(counts, before, after)
     count_word_of_mouth(counts, before, after, policy)
     count_benefits(counts, before, after)
 
@@ -47,3 +53,14 @@ def count(counts: Counter[str], before: Customer | None, after: Customer | None,
 def shown(customer: Customer | None) -> Customer | None:
     """The customer, None where there is none, or they are merged into another and count there (D5)."""
     return None if customer is None or customer.moved_to is not None else customer
+
+
+def is_counted(customer: Customer) -> bool:
+    """Whether the programme's sums count the customer: one of the customers, under their own id (E3, K5, D5)."""
+    return customer.moved_to is None and sort_of(customer.history) == CUSTOMERS
+
+
+def with_counted(customer: Customer, seen: Outlook, policy: Policy) -> Customer:
+    """The customer as they are committed: with what `count` counts of them. seen: as of their last review."""
+    held = held_out(policy.programme.name, customer.id, policy.programme.holdout)
+    return replace(customer, counted=counted(customer, seen, held, policy.calendar))

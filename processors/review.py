@@ -22,6 +22,7 @@ from processors.customer import FOREVER, Customer, Told
 from processors.fields import FIELDS
 from processors.history import History, within
 from processors.merging import as_of
+from processors.outlook import outlook
 from processors.outputs import CareReminder, Output
 from processors.policy import Policy
 from processors.risk import Risk
@@ -127,7 +128,7 @@ def _care(
     def field(name: str) -> Any:
         if not shown:
             as_now = Customer(customer.id, history, told, now, FOREVER, customer.context)
-            shown.update(zip(FIELDS, values(as_now, policy, risk=seen), strict=True))
+            shown.update(zip(FIELDS, values(as_now, policy, seen=outlook(as_now, policy, seen)), strict=True))
         return shown.get(name)
 
     return life.care_of(customer.id, look, field)

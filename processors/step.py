@@ -20,6 +20,7 @@ from processors.care.actions import mishap
 from processors.care.life import kinds_of, withdrawn
 from processors.care.look import Look
 from processors.care.tally import tallies
+from processors.census import nth_purchase
 from processors.charge import CUSTOMERS, sort_of
 from processors.customer import Customer, Told, apply, contact_cost, forgotten, newcomer
 from processors.events import (
@@ -36,10 +37,11 @@ from processors.events import (
     Withdrawal,
 )
 from processors.exits import count_exit
-from processors.figures import count, shown
+from processors.figures import count, is_counted, shown, with_counted
 from processors.history import content_of, id_hash
 from processors.kin import news
 from processors.money import Unbookable
+from processors.outlook import Outlook, outlook
 from processors.outputs import CareReminder, Output
 from processors.policy import Policy
 from processors.review import Review, advance, review
@@ -73,16 +75,16 @@ class Erased(Struct, frozen=True, gc=False):
 
 class Changes(Struct, frozen=True):
     """What a batch came to. customers: id to the customer after it (None: erased), only those that changed.
-    told: ids whose `told` differs from before (from a newcomer's, who is never told); counts: by name; risks: of the
-    last review of who was reviewed; moved: ids that are merged into another since this batch (D5); repeated: events
-    that were known already."""
+    told: ids whose `told` differs from before (from a newcomer's, who is never told); counts: by name; outlooks: of
+    all who were reviewed; moved: ids that are merged into another since this batch (D5); repeated: events that were
+    known already."""
 
     customers: dict[str, Customer | None]
     told: tuple[str, ...]
     outputs: tuple[Telling, ...]
     erased: tuple[Erased, ...]
     counts: Mapping[str, int]
-    risks: Mapping[str, Risk] = {}
+    outlooks: Mapping[str, Outlook] = {}
     moved: tuple[str, ...] = ()
     repeated: tuple[Dated, ...] = ()
 
@@ -170,6 +172,7 @@ class Batch:
         if folded is customer:
             self._repeated(customer, event)
             return
+        self._happened += nth_purchase(customer.history, folded.history)
         if before is not None and folded.now >= at:
             self._review(folded, folded.now, f"{event.name}:{event.event_id}")
         else:
@@ -370,6 +373,7 @@ class Batch:
             self.counts[name] += number
         self._happened.clear()
         erased = {one.customer_id for one in self._erased}  # their told is null now, whatever it was before
+        outlooks = self._count_all()
         for customer_id, customer in self._now.items():
             before = self._before.get(customer_id)
             held = untold if before is None or customer_id in erased else before.told
@@ -381,9 +385,18 @@ class Batch:
             elif self._merged(customer_id, before, customer):
                 moved.append(customer_id)
         return Changes(
-            dict(self._now), tuple(told), tuple(self._outputs), tuple(self._erased), dict(self.counts), self._risks,
+            dict(self._now), tuple(told), tuple(self._outputs), tuple(self._erased), dict(self.counts), outlooks,
             tuple(moved), tuple(self._repeats),
         )  # fmt: skip
+
+    def _count_all(self) -> dict[str, Outlook]:
+        """Everybody touched as they are committed: with what the programme's sums count of them; and their outlooks."""
+        outlooks: dict[str, Outlook] = {}
+        for customer_id, customer in self._now.items():
+            if customer is not None and is_counted(customer):
+                seen = outlooks[customer_id] = outlook(customer, self._policy, self._risks.get(customer_id))
+                self._now[customer_id] = with_counted(customer, seen, self._policy)
+        return outlooks
 
     def _merged(self, customer_id: str, before: Customer | None, after: Customer | None) -> bool:
         """Tell what the ids into which a customer was, and now is, merged are to know (D5), and kin. Whether the

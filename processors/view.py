@@ -15,13 +15,14 @@ from processors.charge import STAFF, owner_of, sort_of
 from processors.customer import Customer
 from processors.fields import FIELDS, TYPES
 from processors.kin import network_value
-from processors.loyalty import answers, layer_of, signs_json
+from processors.loyalty import answers, signs_json
+from processors.outlook import Outlook, outlook
 from processors.outputs import Reason
 from processors.policy import Policy
-from processors.risk import Risk, assess, reasons
+from processors.risk import reasons
 from processors.value import figures
 from processors.word_of_mouth import referrer_of
-from processors.worth import payback, worth
+from processors.worth import payback
 
 Value = str | int | float | None
 View = dict[str, Value]
@@ -30,9 +31,9 @@ Values = tuple[Value, ...]
 """The values of `FIELDS`."""
 
 
-def values(customer: Customer, policy: Policy, was: Values | None = None, risk: Risk | None = None) -> Values:
+def values(customer: Customer, policy: Policy, was: Values | None = None, seen: Outlook | None = None) -> Values:
     """The view of `customer` as last reviewed; amounts in minor units, times ms; None: absent from the hash, null in
-    JSON. was: the same customer's before, risk: that of the last review; both spare work and change nothing."""
+    JSON. was: the same customer's before, seen: as of the last review; both spare work and change nothing."""
     history, told, now = customer.history, customer.told, customer.now
     day = policy.calendar.day_of(now)
     figs = figures(history, day, policy.calendar)
@@ -64,7 +65,7 @@ def values(customer: Customer, policy: Policy, was: Values | None = None, risk: 
         if was is not None and was[_POLICY] == policy.label
         else int(held_out(policy.programme.name, customer.id, policy.programme.holdout)),
         policy.label,
-        *_outlook(customer, day, policy, risk),
+        *_outlook(customer, policy, outlook(customer, policy) if seen is None else seen),
         referrer_of(history, customer.id),
         _reminders(customer, policy) if told.care.open else "[]",
         owner_of(history, told.charge),
@@ -95,13 +96,10 @@ _SHOWN: Final = (
 )  # fmt: skip
 
 
-def _outlook(customer: Customer, day: int, policy: Policy, risk: Risk | None) -> Values:
+def _outlook(customer: Customer, policy: Policy, found: Outlook) -> Values:
     """The fields from `loyalty_layer` on: loyalty, worth, risk."""
     history, told = customer.history, customer.told
-    seen = assess(customer.id, history, told, day, policy) if risk is None else risk
-    who = None if seen is None else seen.who
-    layer = layer_of(history, who, day, policy)
-    expected = worth(history, who, 0.0 if seen is None else seen.alive, day, policy)
+    seen, layer, expected = found
     score = why = stake = fading = None
     if seen is not None:
         score, fading, stake = seen.score, seen.signals.spend_trend, expected.at_stake

@@ -76,4 +76,4 @@ def canonical(customer: Customer, clock: int | None, horizon_ms: int, calendar: 
 def facts_bytes(customer: Customer, clock: int | None, horizon_ms: int, calendar: Calendar) -> bytes:
     """The facts alone, canonical: equal for the same events in any order and with repeats (D1)."""
     facts = canonical(customer, clock, horizon_ms, calendar)
-    return encode(replace(facts, told=Told(""), now=0, next_review=0, context=""))
+    return encode(replace(facts, told=Told(""), now=0, next_review=0, context="", counted=None))

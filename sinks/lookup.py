@@ -85,6 +85,16 @@ class Lookup:
         held = self._redis.hgetall(self._keys.customer(partition, customer_id))
         return {name.decode(): value.decode() for name, value in held.items()} or None
 
+    def views(self) -> Iterator[dict[str, str]]:
+        """The hash of every customer who has one, partition by partition; as `customers` while a worker works."""
+        for partition in range(self.partitions):
+            for ids in self._pages(partition):
+                with self._redis.pipeline(transaction=False) as pipe:
+                    for customer_id in ids:
+                        pipe.hgetall(self._keys.customer(partition, customer_id))
+                    for held in filter(None, pipe.execute()):
+                        yield {name.decode(): value.decode() for name, value in held.items()}
+
     def customers(self) -> Iterator[tuple[int, Customer]]:
         """Partition and state of every customer, partition by partition.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import compress
 
@@ -42,6 +42,14 @@ class Partition:
     erased: dict[str, int] = field(default_factory=dict)
     kpi: Counter[str] = field(default_factory=Counter)
     outbox: list[tuple[Entry, Record, dict[str, str] | None]] = field(default_factory=list)
+
+    def count(self, counts: Mapping[str, int]) -> None:
+        """Add to the counters. One at 0 goes; one that 64 bits would not hold stays where it is."""
+        for name, number in counts.items():
+            if abs(self.kpi[name] + number) < 1 << 63:
+                self.kpi[name] += number
+            if not self.kpi[name]:
+                del self.kpi[name]
 
 
 class MemoryStore:
@@ -127,7 +135,7 @@ class MemoryStore:
             held.values[name] = commit.seq
         if commit.all_due:
             held.due = dict.fromkeys(held.due, 0)
-        held.kpi.update({name: n for name, n in commit.counts.items() if n})
+        held.count(commit.counts)
         held.fence.update(fence_fields(commit))
         last = len(commit.outbox)
         for n, record in enumerate(commit.outbox, 1):

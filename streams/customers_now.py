@@ -109,6 +109,19 @@ class CustomersNow:
         fields = self._lookup.view(customer_id)
         return None if fields is None else _worded(whole(from_hash(dict(fields))), self.policy())
 
+    def everybody(self) -> Iterator[tuple[Customer, Policy]]:
+        """All customers as of the clocks, each with the policy in force there."""
+        for partition, customer in self._lookup.customers():
+            if customer.moved_to is None and customer.history.place is None:
+                clock, policy = self._at(partition, customer)
+                yield evaluated(customer, clock, policy), policy
+
+    def everyone_stored(self) -> Iterator[dict[str, Any]]:
+        """The views of all customers as their hashes have them, of each as of the last review."""
+        policy = self.policy()
+        for fields in self._lookup.views():
+            yield _worded(whole(from_hash(fields)), policy)
+
     def why(self, customer_id: str) -> list[Why] | None:
         """Why the customer has a reminder of each kind of care, or none (C10), as of the clock; None: unknown id."""
         found = self._lookup.customer(customer_id)
@@ -129,7 +142,7 @@ class CustomersNow:
         """All customers as held, with their partition's clock, policy and thresholds: no place, nobody who serves."""
         for partition, customer in self._lookup.customers():
             if customer.moved_to is None and sort_of(customer.history) == CUSTOMERS:
-                fence = self._fences[partition]
+                fence = self.fences[partition]
                 yield Held(customer, *self._at(partition, customer), fence.since, fence.shares)
 
     def figures(self) -> Counter[str]:
@@ -138,23 +151,27 @@ class CustomersNow:
 
     def clock(self) -> int | None:
         """The latest clock of all partitions (ms); None before the first tick."""
-        return max((fence.clock for fence in self._fences.values() if fence.clock is not None), default=None)
+        return max((fence.clock for fence in self.fences.values() if fence.clock is not None), default=None)
 
     def policy(self) -> Policy:
         """The policy in force, of the setting where none is yet."""
-        keys = {fence.policy for fence in self._fences.values() if fence.policy}
+        keys = {fence.policy for fence in self.fences.values() if fence.policy}
         return self._policy(max(keys)) if keys else read_policy(self._settings.policy)
 
+    def renew(self) -> None:
+        """Read clocks and policies in force anew with the next call."""
+        self._read = None
+
     @property
-    def _fences(self) -> Mapping[int, Fence]:
-        """Read once: all customers of a partition are shown as of one clock."""
+    def fences(self) -> Mapping[int, Fence]:
+        """Of each partition, read once: all its customers are shown as of one clock."""
         if self._read is None:
             self._read = self._lookup.fences()
         return self._read
 
     def _at(self, partition: int, customer: Customer) -> tuple[int, Policy]:
         """The partition's clock (the customer's own time before the first tick) and policy."""
-        fence = self._fences[partition]
+        fence = self.fences[partition]
         return customer.now if fence.clock is None else fence.clock, self._policy(fence.policy)
 
     def _policy(self, key: str) -> Policy:

@@ -27,7 +27,8 @@ log = logging.getLogger("loyalty.health")
 
 class HealthServer:
     """registry: what /metrics shows. not_live, not_ready: what is wrong, one line each; none where all is well.
-    token: what a request must bring; empty: nothing, and only on loopback."""
+    token: what a request must bring; empty: nothing, and only on loopback. setting: that named the address.
+    fresh: awaited before /metrics is shown; a LoyaltyError of it is told with 503."""
 
     def __init__(
         self,
@@ -35,9 +36,12 @@ class HealthServer:
         not_live: Callable[[], list[str]],
         not_ready: Callable[[], Awaitable[list[str]]],
         token: str = "",
+        setting: str = "LOYALTY_METRICS",
+        fresh: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._registry, self._not_live, self._not_ready = registry, not_live, not_ready
         self._token = token.encode()
+        self._setting, self._fresh = setting, fresh
         self._runner: web.AppRunner | None = None
         self.port = 0
 
@@ -45,7 +49,7 @@ class HealthServer:
         """Serve on host:port; port 0 takes a free one, see `port`. Raises LoyaltyError where it is taken, or where
         others would reach it without a token."""
         if not self._token and not is_loopback(host):
-            raise LoyaltyError(f"LOYALTY_METRICS is {host}:{port}, which others reach: set LOYALTY_METRICS_TOKEN")
+            raise LoyaltyError(f"{self._setting} is {host}:{port}, which others reach: set LOYALTY_METRICS_TOKEN")
         app = web.Application(middlewares=[self._only_with_token])
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/livez", self._livez)
@@ -57,7 +61,7 @@ class HealthServer:
             await site.start()
         except OSError as error:
             await self.stop()
-            raise LoyaltyError(_no_port(host, port, error)) from error
+            raise LoyaltyError(_no_port(self._setting, host, port, error)) from error
         addresses: Any = self._runner.addresses
         self.port = addresses[0][1]
         log.info("metrics on http://%s:%d/metrics", f"[{host}]" if ":" in host else host, self.port)
@@ -80,6 +84,11 @@ class HealthServer:
         return await handler(request)
 
     async def _metrics(self, request: web.Request) -> web.Response:
+        if self._fresh is not None:
+            try:
+                await self._fresh()
+            except LoyaltyError as error:
+                return _told([str(error)])
         encoder, content_type = choose_encoder(request.headers.get("Accept", ""))
         return web.Response(body=encoder(self._registry), headers={"Content-Type": content_type})
 
@@ -94,9 +103,8 @@ def _told(wrong: list[str]) -> web.Response:
     return web.Response(text="\n".join(wrong or ["ok"]) + "\n", status=503 if wrong else 200)
 
 
-def _no_port(host: str, port: int, error: OSError) -> str:
+def _no_port(setting: str, host: str, port: int, error: OSError) -> str:
     why = "is taken by another program" if error.errno == errno.EADDRINUSE else f"cannot be used ({error.strerror})"
     return (
-        f"LOYALTY_METRICS is {host}:{port}: the address {why}; set another one for this worker "
-        f"(port 0 takes any free one)"
+        f"{setting} is {host}:{port}: the address {why}; set another one for this process (port 0 takes any free one)"
     )

@@ -44,6 +44,9 @@ AHEAD_MAX_MS: Final = 600_000
 ASK_AGAIN_S: Final = 30.0
 """How often the broker is asked what time it is, while it seems to be another than ours."""
 
+SHARES_AGAIN_S: Final = 10.0
+"""How soon thresholds are asked for again, while there are none or Redis is away."""
+
 _BEHIND_TOLD_MS: Final = 2_000
 """A wall clock that is further behind the last tick than this is told about."""
 
@@ -86,10 +89,19 @@ def _last(partition: int, records: Iterable[Any]) -> int | None:
 
 
 class LiveClock:
-    """Writes the ticks. policy: in force, named by the first tick. wall: the clock, UTC ms."""
+    """Writes the ticks. policy: in force, named by the first tick. wall: the clock, UTC ms. shares: the thresholds that
+    the first tick of a programme's day carries, asked for in a thread (V5); None: no tier asks for any."""
 
-    def __init__(self, kafka: KafkaAccess, policy: Policy, tick_ms: int, wall: Callable[[], int] = wall_ms) -> None:
+    def __init__(
+        self,
+        kafka: KafkaAccess,
+        policy: Policy,
+        tick_ms: int,
+        wall: Callable[[], int] = wall_ms,
+        shares: Callable[[], Mapping[str, int]] | None = None,
+    ) -> None:
         self._kafka, self._policy, self._tick_ms, self._wall = kafka, policy, tick_ms, wall
+        self._shares, self._shares_day, self._shares_asked = shares, -2, -SHARES_AGAIN_S
         self.last_at: int | None = None
         self._brokers, self._asked = 0, 0.0
 
@@ -117,6 +129,18 @@ class LiveClock:
         """By how much `at` lies after the broker's time, ms; its last word and what has passed since."""
         return at - self._brokers - int((time.monotonic() - self._asked) * 1_000)
 
+    async def _thresholds(self, at: int) -> dict[str, int]:
+        """What the tick at `at` carries (V5): nothing but on the day's first, and while nobody is there yet."""
+        soon = time.monotonic() - self._shares_asked < SHARES_AGAIN_S
+        if self._shares is None or soon or self._policy.calendar.day_of(at) == self._shares_day:
+            return {}
+        self._shares_asked = time.monotonic()
+        try:
+            return dict(await asyncio.to_thread(self._shares))
+        except Exception as outage:
+            log.warning("the thresholds of top shares wait for Redis: %r", outage)
+            return {}
+
     async def _tick(self, producer: AIOKafkaProducer, partitions: list[int]) -> None:
         key = self._policy.key
         loop = asyncio.get_running_loop()
@@ -130,8 +154,12 @@ class LiveClock:
                 log.warning("the wall clock is %d ms ahead of the broker's: no tick until they agree", self._ahead(at))
                 if time.monotonic() - self._asked > ASK_AGAIN_S:
                     await self._ask_time(producer)  # a host that slept, or both were put right
-            elif await _written(producer, Tick(at=at, policy=key), partitions):
-                self.last_at, key = at, ""
+            else:
+                shares = await self._thresholds(at)
+                if await _written(producer, Tick(at=at, policy=key, value_at_share=shares), partitions):
+                    self.last_at, key = at, ""
+                    if shares:
+                        self._shares_day = self._policy.calendar.day_of(at)
             due = max(due + self._tick_ms / 1_000, loop.time())
             await asyncio.sleep(due - loop.time())
 

@@ -18,12 +18,13 @@ def wrong(values: Mapping[str, Any]) -> Iterator[str]:
     """A line for each thing that would send a secret in the clear, never be used, or let strangers in."""
     yield from _kafka_wrong(values)
     yield from _redis_wrong(values)
-    host = values["metrics"].rpartition(":")[0].removeprefix("[").removesuffix("]")
-    if not is_loopback(host) and not values["metrics_token"]:
-        yield (
-            f"LOYALTY_METRICS is {values['metrics']}, which others reach: set LOYALTY_METRICS_TOKEN(_FILE), which they "
-            f"then send as `Authorization: Bearer …`, or bind to 127.0.0.1"
-        )
+    for name in ("metrics", "exporter"):
+        host = values[name].rpartition(":")[0].removeprefix("[").removesuffix("]")
+        if not is_loopback(host) and not values["metrics_token"]:
+            yield (
+                f"LOYALTY_{name.upper()} is {values[name]}, which others reach: set LOYALTY_METRICS_TOKEN(_FILE), "
+                f"which they then send as `Authorization: Bearer …`, or bind to 127.0.0.1"
+            )
 
 
 def kafka(values: Mapping[str, Any]) -> KafkaAccess:

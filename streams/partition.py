@@ -26,8 +26,8 @@ from msgspec import Struct
 from processors.customer import Customer
 from processors.events import Erase, Tick
 from processors.money import Unbookable
+from processors.outlook import Outlook
 from processors.policy import Policy
-from processors.risk import Risk
 from processors.step import Batch, Changes
 from processors.tier import surroundings
 from processors.view import Values, values
@@ -300,7 +300,7 @@ class PartitionLoop:
         seq = fence.seq + 1
         for erased in changes.erased:
             self._written.pop(erased.customer_id, None)
-        writes = tuple(self._write(one, changes.risks.get(one.id)) for one in changes.customers.values() if one)
+        writes = tuple(self._write(one, changes.outlooks.get(one.id)) for one in changes.customers.values() if one)
         told = config.outgoing.records(self.partition, seq, changes, self._policy)
         outbox = (*plan.outbox, *outcome.refused.outbox, *told)
         sent = self._senders.counts(items, (*plan.notes, *outcome.refused.notes), changes.repeated)
@@ -327,13 +327,13 @@ class PartitionLoop:
             recorded=Counter(item.record.timestamp for item in items if not isinstance(item.event, Tick)),
         )
 
-    def _write(self, customer: Customer, risk: Risk | None) -> Write:
+    def _write(self, customer: Customer, seen: Outlook | None) -> Write:
         if customer.history.place is not None:
             return Write(customer, ())
         if customer.moved_to is not None:
             return Write(customer, (), hidden=True)
         was = self._written.get(customer.id)
-        return Write(customer, values(customer, self._policy, was, risk), was)
+        return Write(customer, values(customer, self._policy, was, seen), was)
 
     def _moved(self, items: Iterable[Item]) -> dict[str, int]:
         """Topic to next position, of the topics of `items`: behind markers and gaps where nothing more waits."""

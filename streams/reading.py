@@ -81,6 +81,10 @@ class TopicReader:
             found[record.partition].append(record)
         return found
 
+    def ends(self, topic: str) -> dict[int, int]:
+        """The end of each partition: the offset of the record that comes next."""
+        return {place.partition: end for place, end in self._consumer.end_offsets(self._assign(topic)).items()}
+
     def begin(self, topic: str, partition: int) -> int:
         """The first offset that a partition still holds."""
         (place,) = self._assign(topic, partition)

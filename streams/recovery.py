@@ -19,12 +19,15 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
+from processors.census import nth_purchase
 from processors.customer import Customer, apply, forgotten, newcomer
-from processors.events import Dated, Erase, Forgotten
+from processors.events import Dated, Erase, Forgotten, Purchase
 from processors.exits import count_exit
-from processors.figures import count
+from processors.figures import count, is_counted, with_counted
+from processors.history import History
 from processors.merging import goes_along
 from processors.money import Unbookable
+from processors.outlook import outlook
 from processors.step import Changes, Erased, heard_at
 from schemas.told import LastTold
 from schemas.topics import INPUTS
@@ -136,6 +139,7 @@ class Recovery(PartitionLoop):
         now: dict[str, Customer | None] = {}
         not_before = dict(loaded.not_before)
         erased = []
+        happened: list[tuple[str, int]] = []
         for event, clock, _ in plan.folds:
             name = event.customer_id
             held = now[name] if name in now else known[name]
@@ -150,14 +154,19 @@ class Recovery(PartitionLoop):
                 folded = self._folded(held, event, clock, not_before.get(name, -1))
                 if folded is not held:
                     now[name] = folded
+                if folded is not None and isinstance(event, Purchase):
+                    happened += nth_purchase(History() if held is None else held.history, folded.history)
         for name, customer in known.items() if not plan.items else ():
             last = self._target.told.get(name)
             if customer is not None and last is not None and last.told != customer.told:
                 # A slice may have told of instants ahead of the clock, which moves with the last one: not again.
                 at = max(customer.now, last.at)
                 now[name] = replace(customer, told=last.told, now=at, next_review=0, context=_UNSEEN)
+        now = {name: None if one is None else self._counted(one) for name, one in now.items()}
         plan.outbox, plan.counts = [], Counter()
         counts: Counter[str] = Counter()
+        for figure, number in happened:
+            counts[figure] += number
         for name, customer in now.items():
             before = known.get(name)
             count(counts, before, customer, self._policy)
@@ -165,6 +174,12 @@ class Recovery(PartitionLoop):
             if left is not None and left != gone:
                 count_exit(counts, gone, left, self._policy)  # the last one of each is all that is known of them
         return Outcome(Changes(now, (), (), tuple(erased), counts), True, Plan([], [], plan.clock, [], Counter()))
+
+    def _counted(self, customer: Customer) -> Customer:
+        """As it is committed: with what the programme's sums count of it, though nobody has reviewed it yet."""
+        if not is_counted(customer):
+            return replace(customer, counted=None)
+        return with_counted(customer, outlook(customer, self._policy), self._policy)
 
     def _folded(self, held: Customer | None, event: Dated, clock: int | None, not_before: int) -> Customer | None:
         at, policy = event.occurred_at, self._policy

@@ -64,6 +64,7 @@ class Settings:
     partitions: int
     metrics: str
     metrics_token: str = field(repr=False)
+    exporter: str
     clock: str
     schema_registry_url: str = field(repr=False)
     schema_registry_user: str
@@ -109,6 +110,11 @@ class Settings:
     def metrics_address(self) -> tuple[str, int]:
         """Host and port of `/metrics`."""
         return split_address(self.metrics, 0)
+
+    @property
+    def exporter_address(self) -> tuple[str, int]:
+        """Host and port of the programme's figures."""
+        return split_address(self.exporter, 0)
 
     def shown(self) -> dict[str, str]:
         """Variable name to value, fit for anybody's eyes: secrets are masked."""
@@ -318,6 +324,12 @@ SPECS: tuple[Spec, ...] = (
         help="what a request must bring as Authorization: Bearer; needed beyond loopback",
         secret=True,
         show=_masked,
+    ),
+    Spec(
+        field="exporter",
+        parse=_listening,
+        default="127.0.0.1:9465",
+        help="where `loyalty exporter` serves the programme's figures",
     ),
     Spec(field="clock", parse=_one_of("wall", "data"), default="wall", help="who makes the ticks: wall | data"),
     Spec(

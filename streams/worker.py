@@ -16,6 +16,7 @@ import os
 import signal
 import time
 from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from typing import Any, Final, Protocol, TypeVar
 
 from prometheus_client import CollectorRegistry
@@ -31,6 +32,7 @@ from streams.leader import LiveClock, last_ticks
 from streams.ownership import Ids, RunnerPort
 from streams.partition import PartitionStopped
 from streams.settings import LoyaltyError, NotThere, Settings
+from streams.shares import Shares, asked, tell
 from streams.topics_admin import check_topics, partitions_of
 
 log = logging.getLogger("loyalty.worker")
@@ -83,6 +85,7 @@ class Worker:
     def __init__(self, settings: Settings, parts: Parts, *, until_caught_up: bool) -> None:
         self._settings, self._parts, self._until_caught_up = settings, parts, until_caught_up
         self._app = build_app(settings, lambda partition: parts.runner(partition, self._app), parts.schema_ids)
+        self._shares = Shares(settings)
         self._stop = asyncio.Event()
         self._still_since = time.monotonic()
         self.health = HealthServer(parts.registry, self._not_live, self._not_ready, settings.metrics_token)
@@ -171,18 +174,36 @@ class Worker:
         while True:
             now = (self.owner.progress, self.owner.assignments)
             clean = await self.owner.caught_up()
-            if clean and before == now:
+            if clean and before == now and await self._shares_told():
                 log.info("caught up: all input is folded, all outputs are published")
                 return
             before = now if clean else None
             await asyncio.sleep(_CAUGHT_UP_LOOK_S)
+
+    async def _shares_told(self) -> bool:
+        """Whether all partitions know the thresholds of top shares; else the leading one's owner tells them (V5)."""
+        if not asked(self._parts.policy) or not self.owner.owns(LEADING_PARTITION):
+            return True
+        try:
+            ticks = await asyncio.to_thread(self._shares.still_to_tell)
+            if ticks:
+                log.info("the thresholds of top shares go to %d partitions", len(ticks))
+                await tell(self._settings, ticks)
+        except Exception as away:
+            if refusals.told(away) is None and not isinstance(away, LoyaltyError):
+                raise
+            log.warning("the thresholds of top shares wait: %s", away)
+            return False
+        return ticks == {}
 
     async def _lead(self) -> None:
         """Be the clock while the leading partition is ours."""
         while True:
             while not self.owner.owns(LEADING_PARTITION):
                 await asyncio.sleep(_LEAD_LOOK_S)
-            clock = LiveClock(self._settings.kafka, self._parts.policy, self._settings.tick_ms)
+            policy = self._parts.policy
+            shares = partial(self._shares.of, policy) if asked(policy) else None
+            clock = LiveClock(self._settings.kafka, policy, self._settings.tick_ms, shares=shares)
             leading = asyncio.create_task(clock.run())
             try:
                 while self.owner.owns(LEADING_PARTITION) and not leading.done():

@@ -46,6 +46,17 @@ RULES = {
         "`clv`: expected purchases x expected margin less the cost to serve over the policy's horizon; `clv_basis` says"
         " whether a fitted model or the plain formula gave it.",
     ),
+    "V4": ("Customer equity", "The sum of all customers' `clv`, each as of its own last review, by tier and in all."),
+    "V5": (
+        "Who brings it",
+        "The share of the year's value that the top 1, 5, 10, 20 and 50% of the customers bring, and the value at each,"
+        " within 1% of the exact ranking.",
+    ),
+    "V8": (
+        "What will be bought",
+        "Expected purchases and amounts of the next days, by store and category; contribution a customer; the share of"
+        " sales by those who came back.",
+    ),
     "T1": ("Up at once", "The tier is the highest one all of whose conditions hold, from the moment they do."),
     "T2": (
         "Down after a grace",
@@ -186,11 +197,27 @@ RULES = {
         "Who serves is cared for by the same code and in no figure of customers. Whom their employee leaves alone goes"
         " back to the pool, with a warning first.",
     ),
+    "M1": (
+        "Who came, stayed and went",
+        "New, active, lost and won back; retention, churn and repeat purchases over the rolling year; cohorts by month"
+        " of joining.",
+    ),
+    "M2": ("Winning and keeping", "What winning one customer cost, what keeping one costs a year, and their ratio."),
+    "M3": (
+        "What care is worth",
+        "Retention and contribution of those cared for against the control group, with a 95% interval; too early to"
+        " tell while it covers zero.",
+    ),
     "M4": (
         "What if",
         "`policy diff FILE` reviews every customer under another policy and says who moves, to where, and what it would"
         " have done; `what-if` says what more retention, or money moved into keeping, does to the sum of all `clv`."
         " Nothing is written.",
+    ),
+    "M5": ("Own constants", "What the textbook teaches, as it is in this programme, with its interval."),
+    "M6": (
+        "Where it comes from",
+        "By store; care against value by decile; churn weighted by value; value of those who prefer us; break-even.",
     ),
     "D1": (
         "No order and no repeat matters",

@@ -120,6 +120,9 @@ def _unknown(customer_id: str, now: CustomersNow) -> str:
 
 def _customers_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--tier", metavar="T", help="only who holds this tier")
+    parser.add_argument(
+        "--as-stored", action="store_true", help="the hashes in Redis as they stand, of each customer's last review"
+    )
     parser.add_argument("--risk", choices=RISK_LEVELS, metavar="L", help=f"only this level: {', '.join(RISK_LEVELS)}")
 
 
@@ -130,7 +133,8 @@ def run_customers(args: Namespace, settings: Settings) -> int:
         policy = now.policy()
         if args.tier is not None:
             _check_tier(args.tier, policy)
-        wanted = (seen for seen in now.everyone() if _wanted(seen, args))
+        everyone = now.everyone_stored() if args.as_stored else now.everyone()
+        wanted = (seen for seen in everyone if _wanted(seen, args))
         if args.json:
             out.records(wanted)
             return OK

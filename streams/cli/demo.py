@@ -19,6 +19,7 @@ DATASET = "completejourney"
 _POLICY = Path(__file__).resolve().parents[2] / "infra" / f"policy-{DATASET}.toml"
 _NEXT = (
     "customers --tier gold",
+    "kpi",
     "customer {customer}",
     "subscribe tier-changes --from-beginning --until-end",
     "dead-letters list",
@@ -60,6 +61,7 @@ def _what_next(out: Output, settings: Settings, environ: dict[str, str]) -> None
     out.note(f"  export LOYALTY_CLOCK=data LOYALTY_POLICY={os.path.relpath(environ['LOYALTY_POLICY'])}")
     for words in _NEXT:
         out.note(f"  loyalty {words.format(customer=1)}")
+    out.note(f"`loyalty exporter` serves the programme's figures on http://{settings.exporter}/metrics.")
     out.note(f"A running worker serves http://{settings.metrics}/metrics. `make down` stops the servers.")
 
 

@@ -250,6 +250,16 @@ def test_counters_add_up(store: Driven) -> None:
     assert store.kpi() == {"customers:member": 1, "customers:gold": 1}
 
 
+def test_a_counter_at_zero_goes_and_one_that_64_bits_do_not_hold_stops_no_commit(store: Driven) -> None:
+    epoch = begun(store)
+    most = (1 << 63) - 1
+    assert store.commit(commit(epoch, 1, counts={"first:17000:customers": 1, "sum": most})) is Answer.DONE
+    over = commit(epoch, 2, counts={"sum": 1, "first:17000:customers": -1, "gained": 1}, writes=(write("anna"),))
+    assert store.commit(over) is Answer.DONE
+    assert store.kpi() == {"sum": most, "gained": 1}
+    assert store.view("anna")
+
+
 def test_D4_an_erase_removes_all_but_the_mark(store: Driven) -> None:
     epoch = begun(store)
     assert store.commit(commit(epoch, 1, writes=(write("anna"), write("ben")))) is Answer.DONE

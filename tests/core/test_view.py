@@ -55,7 +55,7 @@ def test_what_a_review_has_assessed_is_what_the_view_would_assess(text, data):
     changes = batch.changes()
     for name, customer in changes.customers.items():
         assert customer is not None
-        assert values(customer, policy) == values(customer, policy, None, changes.risks.get(name))
+        assert values(customer, policy) == values(customer, policy, None, changes.outlooks.get(name))
 
 
 @given(policies(), st.data())

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from processors.care.actions import PLACE
 from processors.care.book import reminder_id
+from processors.census import FAMILIES
 from processors.customer import Customer, Told
 from processors.figures import count
 from processors.history import History, Kin
@@ -304,6 +305,7 @@ def _of_people(name: str) -> bool:
     sorts = (
         "customers:", "risk:", "gained", "leads_", "sales_", "lost_referred", "referrers", "referrals_refused:",
         "complaints_", "resolve_le_", "overdue:", "benefits", "merged", "merges_refused:",
+        *(f"{family}:" for family in FAMILIES),
     )  # fmt: skip
     return name.startswith(sorts) and name != "referrals_refused:self"
 

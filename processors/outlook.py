@@ -1,0 +1,28 @@
+"""What a review's day lets expect of a customer: risk, loyalty layer and worth, told together for view and figures."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from processors.customer import Customer
+from processors.loyalty import Layer, layer_of
+from processors.policy import Policy
+from processors.risk import Risk, assess
+from processors.worth import Worth, worth
+
+
+class Outlook(NamedTuple):
+    """risk: None of who never bought. All as of the customer's last review."""
+
+    risk: Risk | None
+    layer: Layer
+    worth: Worth
+
+
+def outlook(customer: Customer, policy: Policy, risk: Risk | None = None) -> Outlook:
+    """The outlook of `customer` as last reviewed. risk: that of the last review; spares work and changes nothing."""
+    history, day = customer.history, policy.calendar.day_of(customer.now)
+    seen = assess(customer.id, history, customer.told, day, policy) if risk is None else risk
+    who = None if seen is None else seen.who
+    layer = layer_of(history, who, day, policy)
+    return Outlook(seen, layer, worth(history, who, 0.0 if seen is None else seen.alive, day, policy))
