@@ -11,6 +11,7 @@ from collections import Counter
 from msgspec.structs import replace
 
 from processors.benefits.figures import count_benefits
+from processors.capitals import count_capitals
 from processors.care.people import held_out
 from processors.census import count_census, counted
 from processors.charge import CUSTOMERS, sort_of
@@ -23,9 +24,9 @@ from processors.referrals import count_word_of_mouth
 
 def count(counts: Counter[str], before: Customer | None, after: Customer | None, policy: Policy) -> None:
     """Add to `counts` what changed between `before` and `after`, None: not there. Customers by tier and by level of
-    risk; the census (V4, V5, M); word of mouth (W4); complaints (K4); benefits (T9). Those who serve are in no figure
-    of customers; their complaints count. An id that is merged counts where its facts are (D5): merged, and
-    merges_refused:self, :loop, :size."""
+    risk; the census (V4, V5, M); capitals (V7); word of mouth (W4); complaints (K4); benefits (T9). Those who serve
+    are in no figure of customers; their complaints count. An id that is merged counts where its facts are (D5): merged,
+    and merges_refused:self, :loop, :size."""
     if (before is not None and before.merge is not None) or (after is not None and after.merge is not None):
         for one, number in ((before, -1), (after, 1)):
             merge = None if one is None else one.merge
@@ -46,6 +47,7 @@ def count(counts: Counter[str], before: Customer | None, after: Customer | None,
             if now is not None:
                 counts[f"{kind}:{now}"] += 1
     count_census(counts, before, after)
+    count_capitals(counts, before, after)
     count_word_of_mouth(counts, before, after, policy)
     count_benefits(counts, before, after)
 

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
+from processors.capitals import Capitals, Ranking, points
 from processors.care.why import Why, why
 from processors.charge import CUSTOMERS, sort_of
 from processors.customer import Customer
@@ -59,6 +60,7 @@ class CustomersNow:
         self._lookup = Lookup(settings.redis, Keys(settings.prefix))
         self._policies: dict[str, Policy] = {}
         self._read: Mapping[int, Fence] | None = None
+        self._ranking: Ranking | None = None
 
     def __enter__(self) -> CustomersNow:
         return self
@@ -78,7 +80,21 @@ class CustomersNow:
             return None
         partition, customer = found
         clock, policy = self._at(partition, customer)
-        return _worded(whole(view(evaluated(customer, clock, policy), policy)), policy)
+        return self._seen(evaluated(customer, clock, policy), policy)
+
+    def _seen(self, customer: Customer, policy: Policy) -> dict[str, Any]:
+        """The view with words, and with the three capitals (V7), null of who is ranked nowhere."""
+        made = _worded(whole(view(customer, policy)), policy)
+        ranked = sort_of(customer.history) == CUSTOMERS
+        found = self._ranks().of(points(customer.history, made["clv"])) if ranked else None
+        made.update((f"capital_{name}", None if found is None else getattr(found, name)) for name in Capitals._fields)
+        return made
+
+    def _ranks(self) -> Ranking:
+        """Everybody's ranks, read once."""
+        if self._ranking is None:
+            self._ranking = Ranking(self._lookup.figures())
+        return self._ranking
 
     def moved_to(self, customer_id: str) -> str | None:
         """The id into which a customer is merged (D5)."""
@@ -136,7 +152,7 @@ class CustomersNow:
             if customer.moved_to is not None or (customer.history.place is not None and not places):
                 continue
             clock, policy = self._at(partition, customer)
-            yield _worded(whole(view(evaluated(customer, clock, policy), policy)), policy)
+            yield self._seen(evaluated(customer, clock, policy), policy)
 
     def held(self) -> Iterator[Held]:
         """All customers as held, with their partition's clock, policy and thresholds: no place, nobody who serves."""
@@ -160,7 +176,7 @@ class CustomersNow:
 
     def renew(self) -> None:
         """Read clocks and policies in force anew with the next call."""
-        self._read = None
+        self._read = self._ranking = None
 
     @property
     def fences(self) -> Mapping[int, Fence]:

@@ -52,6 +52,11 @@ RULES = {
         "The share of the year's value that the top 1, 5, 10, 20 and 50% of the customers bring, and the value at each,"
         " within 1% of the exact ranking.",
     ),
+    "V7": (
+        "Three capitals",
+        "`capital_brand`, `capital_value`, `capital_relation`: 0 to 100 by rank among all customers, worked out when"
+        " somebody reads: what they do for our name, what they are expected to bring, how close they are.",
+    ),
     "V8": (
         "What will be bought",
         "Expected purchases and amounts of the next days, by store and category; contribution a customer; the share of"
