@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -38,7 +39,9 @@ def npm_ci(folder: Path) -> Path:
     """`node_modules` of `folder`, exactly what its lock names by hash, no install script run; loaded if it changed."""
     need("node", "npm")
     lock, kept = folder / "package-lock.json", folder / "node_modules" / ".loaded-lock"
-    if not kept.exists() or kept.read_bytes() != lock.read_bytes():
-        run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"], folder, tries=TRIES)
-        kept.write_bytes(lock.read_bytes())
+    with lock.open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)  # test processes share the folder
+        if not kept.exists() or kept.read_bytes() != lock.read_bytes():
+            run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"], folder, tries=TRIES)
+            kept.write_bytes(lock.read_bytes())
     return folder / "node_modules"
