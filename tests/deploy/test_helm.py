@@ -204,6 +204,8 @@ def test_strimzi_makes_the_topics_and_users_of_the_project(render: Render) -> No
     transactions = next(acl for acl in users["shop-worker"] if acl["resource"]["type"] == "transactionalId")
     assert transactions["resource"]["name"] == "loyalty-"
     assert not [one for one in manifests if one["kind"] == "Job"]
+    versions = {one["apiVersion"] for one in manifests if one["kind"] in ("KafkaTopic", "KafkaUser")}
+    assert versions == {"kafka.strimzi.io/v1"}  # the only one that Strimzi 1.0 knows
 
 
 def test_prometheus_finds_the_jobs_that_the_rules_ask_for(render: Render) -> None:
