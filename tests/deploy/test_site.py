@@ -116,3 +116,20 @@ def test_a_broken_link_ends_the_build(tmp_path: Path) -> None:
     done = build(config, tmp_path / "site")
     assert done.returncode != 0
     assert "no-such-page.md" in done.stdout + done.stderr
+
+
+@pytest.mark.usefixtures("site")
+@pytest.mark.parametrize(
+    ("page", "link", "leads_to"),
+    [
+        ("use/care.md", "../security.md", ("page", "security.md")),
+        ("use/care.md", "../examples", ("page", "examples/README.md")),
+        ("use/care.md", "../../infra/policy.toml", ("source", "infra/policy.toml")),
+        ("use/care.md", "../../schemas", ("page", "reference/schemas.md")),
+        ("security.md", "../infra/helm", ("page", "source/infra/helm/index.md")),
+    ],
+)
+def test_a_link_of_the_repository_leads_to_a_page_of_the_site(page: str, link: str, leads_to: tuple[str, str]) -> None:
+    from tests.site.hooks import _resolved
+
+    assert _resolved(page, link) == leads_to
