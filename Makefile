@@ -66,7 +66,8 @@ down:  ## stop the local servers; the data stays
 	elif ls .loyalty/run/*.pid >/dev/null 2>&1; then echo 'servers may run, and .venv is not there: make install down' >&2; exit 1; fi
 
 clean: down  ## stop the servers and remove all that was made here (.venv, data, caches)
-	@rm -rf .venv .loyalty build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage sbom.json
+	@rm -rf .venv .loyalty build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage sbom.json \
+	  docs/examples/js/node_modules tests/deploy/npm/node_modules
 	@find . -name .git -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
 clean-all: clean  ## and the Kafka that was loaded into the user's cache
