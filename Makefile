@@ -1,6 +1,6 @@
 # What one does here. `make` alone lists it.
 .DEFAULT_GOAL := help
-.PHONY: help run test lint fmt install dev bench bench-due simulate simulate-mutants fuzz chaos audit down clean clean-all \
+.PHONY: help run test lint fmt install dev bench bench-due simulate simulate-mutants fuzz chaos docs audit down clean clean-all \
   lock hooks
 
 SHELL := /bin/bash
@@ -55,15 +55,19 @@ chaos: dev  ## 200 faults on real servers in one run; SEED=7 draws others, FAULT
 	LOYALTY_TEST_FAULTS=$(or $(FAULTS),200) LOYALTY_TEST_CUSTOMERS=$(or $(CUSTOMERS),800) SEED=$(or $(SEED),1) \
 	  LOYALTY_TEST_BUT='$(BUT)' $(BIN)/python -m pytest -s tests/chaos/test_two_hundred.py
 
+docs: .venv/.installed-docs  ## the documentation site in build/site, strictly: no broken link, nothing from elsewhere (10 s)
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
 audit: .venv/.installed-audit  ## known vulnerabilities of what is locked; its bill of materials in sbom.json (1 min)
-	@$(BIN)/python $(REQ)/audit.py --sbom sbom.json $(addprefix $(REQ)/, runtime.txt stack.txt study.txt data.txt redis.txt build.txt dev.txt)
+	@$(BIN)/python $(REQ)/audit.py --sbom sbom.json $(addprefix $(REQ)/, runtime.txt stack.txt study.txt data.txt redis.txt build.txt dev.txt docs.txt)
 
 down:  ## stop the local servers; the data stays
 	@if [ -x $(BIN)/loyalty ]; then $(BIN)/loyalty stack down; \
 	elif ls .loyalty/run/*.pid >/dev/null 2>&1; then echo 'servers may run, and .venv is not there: make install down' >&2; exit 1; fi
 
 clean: down  ## stop the servers and remove all that was made here (.venv, data, caches)
-	@rm -rf .venv .loyalty build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage sbom.json
+	@rm -rf .venv .loyalty build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage sbom.json \
+	  docs/examples/js/node_modules tests/deploy/npm/node_modules
 	@find . -name .git -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
 clean-all: clean  ## and the Kafka that was loaded into the user's cache
@@ -112,6 +116,11 @@ FOR_312 = --only-binary=:all: --implementation cp --python-version 3.12 --abi cp
 	@$(PIP) install --quiet --require-hashes --no-build-isolation -r $(REQ)/audit.txt
 	@touch $@
 
+.venv/.installed-docs: .venv/.installed-dev $(REQ)/docs.txt
+	@echo 'installing what makes the site'
+	@$(PIP) install --quiet --require-hashes --no-build-isolation -r $(REQ)/docs.txt
+	@touch $@
+
 hooks: dev  ## check each commit with what is in .venv
 	$(BIN)/pre-commit install
 
@@ -122,7 +131,7 @@ COMPILE = env -u PIP_FIND_LINKS -u PIP_EXTRA_INDEX_URL CUSTOM_COMPILE_COMMAND='m
 lock: dev  ## write the hashed lock anew from requirements/*.in, with Python 3.11 (6 min)
 	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and "the lock is made with 3.11: make clean lock PYTHON=python3.11")'
 	$(COMPILE) --output-file $(REQ)/runtime.txt $(REQ)/runtime.in
-	for name in stack study dev audit build data redis; do \
+	for name in stack study dev docs audit build data redis; do \
 	  $(COMPILE) --constraint $(REQ)/runtime.txt --output-file $(REQ)/$$name.txt $(REQ)/$$name.in || exit 1; \
 	done
 	for name in data redis; do $(BIN)/python $(REQ)/only_named.py $(REQ)/$$name.in $(REQ)/$$name.txt || exit 1; done
