@@ -64,6 +64,8 @@ class Settings:
     partitions: int
     metrics: str
     metrics_token: str = field(repr=False)
+    console: str
+    console_token: str = field(repr=False)
     clock: str
     schema_registry_url: str = field(repr=False)
     schema_registry_user: str
@@ -109,6 +111,11 @@ class Settings:
     def metrics_address(self) -> tuple[str, int]:
         """Host and port of `/metrics`."""
         return split_address(self.metrics, 0)
+
+    @property
+    def console_address(self) -> tuple[str, int]:
+        """Host and port of the console."""
+        return split_address(self.console, 0)
 
     def shown(self) -> dict[str, str]:
         """Variable name to value, fit for anybody's eyes: secrets are masked."""
@@ -316,6 +323,15 @@ SPECS: tuple[Spec, ...] = (
         parse=_token,
         default="",
         help="what a request must bring as Authorization: Bearer; needed beyond loopback",
+        secret=True,
+        show=_masked,
+    ),
+    Spec(field="console", parse=_listening, default="127.0.0.1:8080", help="where `loyalty console` serves its page"),
+    Spec(
+        field="console_token",
+        parse=_token,
+        default="",
+        help="what the console asks for; needed beyond loopback",
         secret=True,
         show=_masked,
     ),

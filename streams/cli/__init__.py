@@ -52,6 +52,7 @@ TABLE: tuple[Entry, ...] = (
     Entry("complaints", "serving", "complaints by cause, store or severity, and how they went"),
     Entry("employees", "serving", "those in charge of customers, by how well these are kept"),
     Entry("summary", "overview", "customers by tier, value shares, who rose and fell"),
+    Entry("console", "console", "a web page: who may leave, today's care, tiers, the stream"),
     Entry("subscribe", "listen", "read a topic, decoded"),
     Entry("explain", "explain", "why an output was told: rule, numbers, policy, input records"),
     Entry("dead-letters list", "listen", "records that could not be used, and why"),

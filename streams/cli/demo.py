@@ -39,6 +39,7 @@ def _run(args: Namespace, settings: Settings) -> int:
     _step(out, environ, "import-dataset", DATASET, *(("--customers", str(args.customers)) if args.customers else ()))
     _step(out, environ, "worker", "--until-caught-up")
     _step(out, environ, "summary")
+    _step(out, environ, "console", "--background")
     _what_next(out, settings, environ)
     return OK
 
@@ -60,7 +61,9 @@ def _what_next(out: Output, settings: Settings, environ: dict[str, str]) -> None
     out.note(f"  export LOYALTY_CLOCK=data LOYALTY_POLICY={os.path.relpath(environ['LOYALTY_POLICY'])}")
     for words in _NEXT:
         out.note(f"  loyalty {words.format(customer=1)}")
-    out.note(f"A running worker serves http://{settings.metrics}/metrics. `make down` stops the servers.")
+    out.note(
+        f"A running worker serves http://{settings.metrics}/metrics. `make down` stops the servers and the console."
+    )
 
 
 COMMANDS = [
