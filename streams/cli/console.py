@@ -62,6 +62,7 @@ async def _serve(settings: Settings, out: Output) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
     logging.getLogger("aiohttp").setLevel(logging.WARNING)
+    logging.getLogger("kafka.cluster").setLevel(logging.CRITICAL)  # tells an error of each consumer that is closed
     await console.start(host, port)
     await live.start()
     out.note(f"console on {_url(host, console.port)}")

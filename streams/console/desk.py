@@ -18,6 +18,12 @@ from streams.console.pages.parts import THEMES, Ask
 from streams.console.words import Words, chosen, words
 
 NOTICES_MAX: Final = 1_000
+SESSION: Final = web.RequestKey("session", str)
+"""The session of a request, known or new."""
+
+BACK: Final = web.RequestKey("back", str)
+"""The page that an action came from."""
+
 _TYPES: Final = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 
 
@@ -35,7 +41,7 @@ class Desk:
     def ask(self, request: web.Request) -> Ask:
         """The request, as pages see it."""
         theme = request.cookies.get("theme", "auto")
-        session = request["session"]
+        session = request[SESSION]
         notice, failed = self._notices.pop(session, ("", False))
         return Ask(
             words=self.words(request),
@@ -55,7 +61,11 @@ class Desk:
         programme = "" if seen is None else seen.policy.programme.name
         clock = None if self.live.pipeline is None else self.live.pipeline.clock
         clock = clock if seen is None or seen.as_of is None else seen.as_of
-        as_of = "" if clock is None or seen is None else ask.words.instant(clock, seen.policy.calendar)
+        as_of = (
+            ""
+            if clock is None or seen is None
+            else ask.words("frame.as_of", when=ask.words.instant(clock, seen.policy.calendar))
+        )
         made = parts.page(ask, active, title, inside, programme=programme, as_of=as_of)
         answer = web.Response(text=str(made), content_type="text/html", charset="utf-8", status=status)
         answer.headers["Vary"] = "Accept-Language, Cookie"
@@ -70,7 +80,7 @@ class Desk:
             )
         while len(self._notices) >= NOTICES_MAX:
             self._notices.pop(next(iter(self._notices)))
-        self._notices[request["session"]] = text, failed
+        self._notices[request[SESSION]] = text, failed
         return back(request)
 
     def remember(self, request: web.Request, answer: web.StreamResponse, session: str) -> None:
@@ -82,7 +92,7 @@ class Desk:
 
 def back(request: web.Request) -> web.Response:
     """To the page that an action came from; a path of ours and nothing else."""
-    to = str(request.get("back", "/"))
+    to = str(request.get(BACK, "/"))
     ours = to.startswith("/") and not to.startswith(("//", "/\\")) and to.isprintable()
     return web.Response(status=303, headers={"Location": to if ours else "/"})
 

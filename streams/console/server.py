@@ -15,7 +15,7 @@ from aiohttp import web
 
 from streams import refusals
 from streams.console import gets, posts
-from streams.console.desk import Desk
+from streams.console.desk import BACK, SESSION, Desk
 from streams.console.guard import COOKIE, HEADERS, Guard
 from streams.console.live import STREAM_NEW, Live
 from streams.console.markup import el
@@ -108,23 +108,23 @@ class Console:
         session = request.cookies.get(COOKIE)
         known = guard.knows_session(session)
         bearer = guard.asks and guard.bearer(request.headers.get("Authorization", ""))
-        request["session"] = session if known else guard.new_session()
+        request[SESSION] = session if known and session else guard.new_session()
         if guard.asks and not (known or bearer or request.path in _OPEN or request.path.startswith("/static/")):
             return _no_token(request)
         if request.method == "POST" and request.path != "/login":
             form = await request.post()
-            request["back"] = str(form.get("back", "/"))
-            own = known and guard.own(request["session"], str(form.get("mark", "")), request.headers)
+            request[BACK] = str(form.get("back", "/"))
+            own = known and guard.own(request[SESSION], str(form.get("mark", "")), request.headers)
             if not own and not bearer:
                 return posts.refused(desk, request)
         answer = await handler(request)
         if not known and not guard.asks and not answer.prepared:
-            desk.remember(request, answer, request["session"])
+            desk.remember(request, answer, request[SESSION])
         return answer
 
     def _wrong(self, request: web.Request, error: web.HTTPException) -> web.StreamResponse:
         """A page for a person who went astray."""
-        if error.status < 400 or request.method != "GET" or "session" not in request:
+        if error.status < 400 or request.method != "GET" or SESSION not in request:
             return web.Response(status=error.status, text=error.text, headers=error.headers)
         ask = self._desk.ask(request)
         text = ask.words("frame.not_found") if error.status == 404 else error.reason

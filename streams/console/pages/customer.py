@@ -22,9 +22,9 @@ _ALERTS: Final = 40
 
 def content(ask: Ask, one: Person, told: Told | None) -> Html:
     """told: what the output topics hold; None: the page asks for it once it is shown."""
-    left = el("div", {"class": "col half"}, _why(ask, one), _plot(ask, one), _not_now(ask, one), _facts(ask, one))
-    right = el("div", {"class": "col half"}, _next(ask, one), _told(ask, one, told), _timeline(ask, one))
-    return join(_head(ask, one), el("div", {"class": "grid"}, left, right))
+    left = el("div", {"class": "col half"}, _plot(ask, one), _not_now(ask, one), _facts(ask, one))
+    right = el("div", {"class": "col half"}, _told(ask, one, told), _timeline(ask, one))
+    return join(_head(ask, one), el("div", {"class": "grid"}, _why(ask, one), _next(ask, one), left, right))
 
 
 def unknown(ask: Ask, id: str, into: str | None) -> Html:
@@ -195,7 +195,7 @@ def told_part(ask: Ask, one: Person, told: Told) -> Html:
         (Series(words("risk.score"), "s-risk", [score for _, score, _ in points]),),
         most=0.1,
     )
-    return join(chart, _entries(words, one, told.entries, words("customer.nothing_told")))
+    return join(chart, _entries(words, one, told.entries, words("customer.told_list"), words("customer.nothing_told")))
 
 
 def _told(ask: Ask, one: Person, told: Told | None) -> Html:
@@ -265,11 +265,14 @@ def _facts(ask: Ask, one: Person) -> Html:
 def _timeline(ask: Ask, one: Person) -> Html:
     words = ask.words
     return parts.section(
-        "timeline", words("customer.timeline"), _entries(words, one, one.entries, words("frame.none")), css="half"
+        "timeline",
+        words("customer.timeline"),
+        _entries(words, one, one.entries, words("customer.timeline_list"), words("frame.none")),
+        css="half",
     )
 
 
-def _entries(words: Words, one: Person, held: Sequence[Entry], empty: str) -> Html:
+def _entries(words: Words, one: Person, held: Sequence[Entry], label: str, empty: str) -> Html:
     if not held:
         return el("p", {"class": "empty"}, empty)
     calendar, currency = one.policy.calendar, one.policy.programme.currency
@@ -283,7 +286,7 @@ def _entries(words: Words, one: Person, held: Sequence[Entry], empty: str) -> Ht
         )
         for entry in held
     ]
-    scrolled = {"class": "scroll tall", "tabindex": 0, "role": "region", "aria-label": words("customer.timeline")}
+    scrolled = {"class": "scroll tall", "tabindex": 0, "role": "region", "aria-label": label}
     return el("div", scrolled, el("ol", {"class": "plain timeline"}, listed))
 
 

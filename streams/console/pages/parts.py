@@ -146,18 +146,15 @@ def _choices(ask: Ask) -> Html:
 
 
 def _notices(ask: Ask) -> Html:
-    told = [
+    """What stands in the way, which news exchange; and what came of the last action, which stays."""
+    problems = [
         el("p", {"class": "notice bad", "role": "alert"}, ask.words("frame.problem", what=one)) for one in ask.problems
     ]
-    if ask.notice:
-        told.append(
-            el(
-                "p",
-                {"class": "notice bad" if ask.failed else "notice good", "role": "alert" if ask.failed else "status"},
-                ask.notice,
-            )
-        )
-    return el("div", {"id": "notices", "data-live": "programme pipeline"}, told)
+    css, role = ("notice bad", "alert") if ask.failed else ("notice good", "status")
+    came = el("p", {"class": css, "role": role}, ask.notice) if ask.notice else None
+    return join(
+        el("div", {"id": "notices", "data-live": "programme pipeline"}, problems), el("div", {"id": "came"}, came)
+    )
 
 
 def hidden(name: str, value: str) -> Html:

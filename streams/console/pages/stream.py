@@ -35,6 +35,8 @@ def verdicts(words: Words, seen: Pipeline) -> list[tuple[str, str]]:
         found.append(("warn", words("stream.outbox_waits", number=words.number(seen.outbox))))
     if not seen.parts:
         found.append(("warn", words("stream.never")))
+    if not found and seen.lag + seen.outbox:
+        found.append(("good", words("stream.reads", lag=words.number(seen.lag), outbox=words.number(seen.outbox))))
     return found or [("good", words("stream.well"))]
 
 

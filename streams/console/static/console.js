@@ -123,12 +123,11 @@ async function load() { // parts that take longer than the page
 }
 
 function notice(text, failed) {
-  const place = document.getElementById("notices");
+  const place = document.getElementById("came");
   const told = document.createElement("p");
   told.className = failed ? "notice bad" : "notice good";
   told.textContent = text;
-  place.querySelectorAll(".notice.good").forEach((one) => one.remove());
-  place.prepend(told);
+  place.replaceChildren(told);
   say(text);
 }
 
