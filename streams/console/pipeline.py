@@ -133,9 +133,9 @@ class Watch:
             reader.__exit__()
 
     def _look(self) -> Pipeline:
+        fences, waiting = self._lookup.fences(), self._lookup.waiting()
         if self._reader is None:
             self._reader = TopicReader(self._settings.kafka)
-        fences, waiting = self._lookup.fences(), self._lookup.waiting()
         ends = {topic: self._reader.ends(topic) for topic in (*INPUTS, RELAY)}
         now = monotonic()
         parts = tuple(self._part(number, fence, waiting[number], ends, now) for number, fence in fences.items())

@@ -1,6 +1,6 @@
 """A real browser in front of a real console: every page, every action, a phone, the keyboard, a screen reader's rules.
 
-One stack, one small import, one console, one browser. axe.min.js is axe-core 4.14.1 by Deque (MPL 2.0), unchanged.
+One small import, one console, one browser. axe.min.js is axe-core 4.14.1 by Deque (MPL 2.0), unchanged.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
@@ -30,7 +29,7 @@ from tests.console.shots import NARROW, WIDE, pages, ready
 
 pytestmark = pytest.mark.live
 
-AXE = Path(__file__).with_name("axe.min.js")
+AXE = ROOT / "tests" / "console" / "axe.min.js"
 RULES = "axe.run(document, {resultTypes: ['violations']})"
 HOUSEHOLDS = "40"
 BAD = b'<script>alert("till")</script>'
@@ -45,7 +44,6 @@ def console(
         if os.environ.get("CI"):
             pytest.fail("there is no chromium on PATH: .ci/run installs it")
         pytest.skip("there is no chromium on PATH: apt-get install chromium")
-    print("T begin", time.monotonic())
     fresh_topics()
     port = free_port()
     own = {
@@ -75,9 +73,7 @@ def test_every_page_and_every_action_in_a_browser(
 
 async def _seen(base: str, loyalty: Callable[..., Any], environ: dict[str, str]) -> None:
     until_serving(base)
-    print("T serving", time.monotonic())
     async with browsing() as page:
-        print("T browser", time.monotonic())
         await page.size(*WIDE)
         await page.open(base)
         await ready(page)
@@ -92,16 +88,13 @@ async def _seen(base: str, loyalty: Callable[..., Any], environ: dict[str, str])
                 await ready(page)
                 await fits(page, path)
                 found += await violations(page, path)
-        print('T axe', time.monotonic())
         assert found == []
         nobody = [one for one in page.errors if "404" in one]
         assert len(nobody) == 2, nobody  # the page that says that there is no such customer
         page.errors.clear()
         await page.size(*WIDE)
         await live_and_acted_on(page, base, loyalty, KafkaAccess(environ["LOYALTY_KAFKA"]))
-        print('T acted', time.monotonic())
         await chosen(page, base)
-        print('T chosen', time.monotonic())
         assert page.errors == []
         assert {url for url in page.requests if not url.startswith((base, "about:", "data:"))} == set()
 
