@@ -41,7 +41,11 @@ def run_console(args: Namespace, settings: Settings) -> int:
     """Serves until it is told to end."""
     out = Output.of(args)
     if args.background:
-        out.say(f"the console is at {background(settings, out)}")
+        url = background(settings, out)
+        if out.as_json:
+            out.record({"url": url})
+        else:
+            out.say(f"the console is at {url}")
         return OK
     from streams.logs import set_up
 

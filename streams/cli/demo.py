@@ -39,8 +39,8 @@ def _run(args: Namespace, settings: Settings) -> int:
     _step(out, environ, "import-dataset", DATASET, *(("--customers", str(args.customers)) if args.customers else ()))
     _step(out, environ, "worker", "--until-caught-up")
     _step(out, environ, "summary")
-    _step(out, environ, "console", "--background")
     _what_next(out, settings, environ)
+    _step(out, environ, "console", "--background")
     return OK
 
 

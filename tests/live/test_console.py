@@ -115,7 +115,7 @@ async def same_figures(page: Page, loyalty: Callable[..., Any]) -> None:
     told = json.loads((await asyncio.to_thread(loyalty, "summary", "--json")).stdout)
     risk = {line["level"]: line["customers"] for line in told["risk"]}
     text = await page.text()
-    assert f"{risk['AT_RISK']} customers are about to leave and {risk['WATCH']} are to be watched" in text
+    assert f"About to leave: {risk['AT_RISK']} customers, and {risk['WATCH']} more to watch" in text
     first = [line["customer_id"] for line in told["most_at_stake"]]
     shown = await page.run("[...document.querySelectorAll('#leaving tbody a.id')].map((one) => one.innerText)")
     assert shown[: len(first)] == first
