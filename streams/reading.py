@@ -88,7 +88,7 @@ class TopicReader:
         self._consumer.seek(place, max(begin, end - most))
         yield from self._until({place: end})
 
-    def ends(self, topic: str) -> dict[int, tuple[int, int]]:
+    def bounds(self, topic: str) -> dict[int, tuple[int, int]]:
         """By partition: the first offset that it holds, and the one behind its last."""
         places = self._assign(topic)
         ends, begins = self._consumer.end_offsets(places), self._consumer.beginning_offsets(places)

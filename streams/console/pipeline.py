@@ -136,7 +136,7 @@ class Watch:
         fences, waiting = self._lookup.fences(), self._lookup.waiting()
         if self._reader is None:
             self._reader = TopicReader(self._settings.kafka)
-        ends = {topic: self._reader.ends(topic) for topic in (*INPUTS, RELAY)}
+        ends = {topic: self._reader.bounds(topic) for topic in (*INPUTS, RELAY)}
         now = monotonic()
         parts = tuple(self._part(number, fence, waiting[number], ends, now) for number, fence in fences.items())
         folded = sum(sum(fence.positions.values()) for fence in fences.values())
@@ -144,7 +144,7 @@ class Watch:
         self._seen = now, folded
         self._rates.append(rate)
         self._lags.append(sum(part.lag for part in parts))
-        dead = sum(end - begin for begin, end in self._reader.ends(DEAD_LETTERS).values())
+        dead = sum(end - begin for begin, end in self._reader.bounds(DEAD_LETTERS).values())
         return Pipeline(
             parts=parts, worker=self._worker(), rate=rate, rates=tuple(self._rates), lags=tuple(self._lags), dead=dead,
             pending=dict(self._pending(fences, parts)),
