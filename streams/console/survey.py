@@ -195,8 +195,8 @@ class Gathered:
         place = customer.history.place is not None
         for one in seen["open_reminders"] or ():
             self._remind(seen, one, place)
-        if place:
-            return
+        if place or seen["staff"]:
+            return  # cared for, and in no figure of customers (K5, E3)
         self._views.append({name: seen[name] for name in _SLIM})
         self._layers[seen["loyalty_layer"]] += 1
         if seen["risk_level"] != "LOST":
