@@ -4,6 +4,7 @@
 
 const said = document.getElementById("said");
 const body = document.body;
+const NEWS = ["programme", "pipeline", "letters", "whatif"];
 let news = null; // the stream of events
 let wanted = new Set(); // what is new and not yet shown
 let busy = false;
@@ -96,12 +97,18 @@ function soon() {
   timer = setTimeout(refresh, 250); // several pieces of news, one request
 }
 
+function everything() {
+  NEWS.forEach((name) => wanted.add(name));
+  soon();
+}
+
 function listen() {
   news = new EventSource("/events");
   const live = () => document.getElementById("live");
   news.addEventListener("news", (event) => { wanted.add(event.data); soon(); });
   news.addEventListener("open", () => {
-    if (live() && !live().hidden) { live().hidden = true; for (const name of ["programme", "pipeline", "letters"]) wanted.add(name); soon(); }
+    if (live()) live().hidden = true;
+    everything(); // what was told between the page and this was told to nobody
   });
   news.addEventListener("error", () => {
     if (live()) { live().textContent = body.dataset.offline; live().hidden = false; }
@@ -149,14 +156,14 @@ async function act(event) {
   }
   delete form.dataset.sent;
   buttons.forEach((one) => one.removeAttribute("aria-disabled"));
-  for (const name of ["programme", "pipeline", "letters"]) wanted.add(name);
+  NEWS.forEach((name) => wanted.add(name));
   await refresh();
 }
 
 document.addEventListener("submit", act);
 document.addEventListener("visibilitychange", () => { // a browser has six connections a host, for all its tabs
   if (document.hidden) { if (news) news.close(); news = null; return; }
-  if (!news) { for (const name of ["programme", "pipeline", "letters"]) wanted.add(name); listen(); soon(); }
+  if (!news) listen();
 });
 load();
 if (!document.hidden) listen();
