@@ -113,13 +113,17 @@ class TooScattered(Exception):
     """More separate letters were picked out than the group's offsets can remember."""
 
 
-def list_dead_letters(kafka: Mapping[str, Any], group: str, wanted: Wanted = ANY) -> Iterator[DeadLetter]:
-    """All letters of now that are `wanted`, by partition and offset. kafka: connection settings of kafka-python."""
+def list_dead_letters(
+    kafka: Mapping[str, Any], group: str, wanted: Wanted = ANY, most: int | None = None
+) -> Iterator[DeadLetter]:
+    """All letters of now that are `wanted`, by partition and offset. kafka: connection settings of kafka-python; most:
+    of each partition its last so many offsets alone, markers counted too."""
     consumer = _consumer(kafka, group)
     try:
         for place in _places(consumer):
             sent = _Sent.read(consumer, place)
-            yield from (letter for letter in _letters(consumer, place, 0, sent) if wanted.takes(letter))
+            start = 0 if most is None else consumer.end_offsets([place], timeout_ms=_TIMEOUT_MS)[place] - most
+            yield from (letter for letter in _letters(consumer, place, start, sent) if wanted.takes(letter))
     finally:
         consumer.close(autocommit=False)
 

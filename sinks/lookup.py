@@ -69,6 +69,19 @@ class Lookup:
                 found.update({name.decode(): int(number) for name, number in held.items()})
             return found
 
+    def waiting(self) -> dict[int, tuple[int, float | None]]:
+        """By partition: outputs not yet published, and when its earliest review is due (ms; None: nobody is known)."""
+        with self._redis.pipeline(transaction=False) as pipe:
+            for partition in range(self.partitions):
+                pipe.xlen(self._keys.outbox(partition))
+                pipe.zcard(self._keys.values(partition))
+                pipe.zrange(self._keys.due(partition), 0, 0, withscores=True)
+            held = iter(pipe.execute())
+            return {
+                partition: (entries + views, first[0][1] if first else None)
+                for partition, (entries, views, first) in enumerate(zip(held, held, held, strict=True))
+            }
+
     def customer(self, customer_id: str) -> tuple[int, Customer] | None:
         """Partition and state of a customer; None for an unknown id."""
         partition = self._partition_of(customer_id)

@@ -161,6 +161,21 @@ class CustomersNow:
                 fence = self.fences[partition]
                 yield Held(customer, *self._at(partition, customer), fence.since, fence.shares)
 
+    def states(self) -> Iterator[tuple[Customer, Policy]]:
+        """Everybody as of the clocks, places too, with the policy in force there; not those merged into others."""
+        for partition, customer in self._lookup.customers():
+            if customer.moved_to is None:
+                clock, policy = self._at(partition, customer)
+                yield evaluated(customer, clock, policy), policy
+
+    def state(self, customer_id: str) -> tuple[Customer, Policy] | None:
+        """One of these; None for an unknown id, or one that is merged into another."""
+        found = self._lookup.customer(customer_id)
+        if found is None or found[1].moved_to is not None:
+            return None
+        clock, policy = self._at(*found)
+        return evaluated(found[1], clock, policy), policy
+
     def figures(self) -> Counter[str]:
         """The programme's counters."""
         return self._lookup.figures()

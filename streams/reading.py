@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from kafka import KafkaConsumer, TopicPartition
@@ -84,6 +84,27 @@ class TopicReader:
     def ends(self, topic: str) -> dict[int, int]:
         """The end of each partition: the offset of the record that comes next."""
         return {place.partition: end for place, end in self._consumer.end_offsets(self._assign(topic)).items()}
+
+    def tail(self, topic: str, partition: int, most: int) -> Iterator[Any]:
+        """The last records of one partition: those among its last `most` offsets, markers counted too."""
+        (place,) = self._assign(topic, partition)
+        end, begin = self._consumer.end_offsets([place])[place], self._consumer.beginning_offsets([place])[place]
+        self._consumer.seek(place, max(begin, end - most))
+        yield from self._until({place: end})
+
+    def bounds(self, topic: str) -> dict[int, tuple[int, int]]:
+        """By partition: the first offset that it holds, and the one behind its last."""
+        places = self._assign(topic)
+        ends, begins = self._consumer.end_offsets(places), self._consumer.beginning_offsets(places)
+        return {place.partition: (begins[place], ends[place]) for place in places}
+
+    def since(self, topic: str, positions: Mapping[int, int]) -> Iterator[Any]:
+        """Records from `positions` (partition to offset; the beginning where none is named) up to the ends of now."""
+        places = self._assign(topic)
+        ends, begins = self._consumer.end_offsets(places), self._consumer.beginning_offsets(places)
+        for place in places:
+            self._consumer.seek(place, min(ends[place], max(begins[place], positions.get(place.partition, 0))))
+        yield from self._until(ends)
 
     def begin(self, topic: str, partition: int) -> int:
         """The first offset that a partition still holds."""

@@ -65,6 +65,8 @@ class Settings:
     metrics: str
     metrics_token: str = field(repr=False)
     exporter: str
+    console: str
+    console_token: str = field(repr=False)
     clock: str
     schema_registry_url: str = field(repr=False)
     schema_registry_user: str
@@ -115,6 +117,11 @@ class Settings:
     def exporter_address(self) -> tuple[str, int]:
         """Host and port of the programme's figures."""
         return split_address(self.exporter, 0)
+
+    @property
+    def console_address(self) -> tuple[str, int]:
+        """Host and port of the console."""
+        return split_address(self.console, 0)
 
     def shown(self) -> dict[str, str]:
         """Variable name to value, fit for anybody's eyes: secrets are masked."""
@@ -330,6 +337,15 @@ SPECS: tuple[Spec, ...] = (
         parse=_listening,
         default="127.0.0.1:9465",
         help="where `loyalty exporter` serves the programme's figures",
+    ),
+    Spec(field="console", parse=_listening, default="127.0.0.1:8080", help="where `loyalty console` serves its page"),
+    Spec(
+        field="console_token",
+        parse=_token,
+        default="",
+        help="what the console asks for; needed beyond loopback",
+        secret=True,
+        show=_masked,
     ),
     Spec(field="clock", parse=_one_of("wall", "data"), default="wall", help="who makes the ticks: wall | data"),
     Spec(

@@ -64,7 +64,7 @@ def environ_of(stack: Stack, prefix: str) -> dict[str, str]:
 LONGEST = (
     "test_first_light", "test_million", "test_kill_worker", "test_care_year", "test_secure", "test_kill_servers",
     "test_two_hundred", "test_care_killed", "test_examples", "test_lost_redis", "test_back_pressure",
-    "test_undisturbed", "test_other_languages", "test_stack",
+    "test_undisturbed", "test_other_languages", "test_stack", "test_console",
 )  # fmt: skip
 """The files that take longest, in that order: two processes that share files then end at about the same time."""
 

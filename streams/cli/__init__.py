@@ -59,6 +59,7 @@ TABLE: tuple[Entry, ...] = (
     Entry("kpi", "figures", "the programme's figures: customers, value, retention, care, stores"),
     Entry("forecast", "figures", "what will be bought in the next 30 and 90 days, by store or category"),
     Entry("exporter", "figures", "serve the programme's figures to Prometheus"),
+    Entry("console", "console", "a web page: who may leave, today's care, tiers, the stream"),
     Entry("subscribe", "listen", "read a topic, decoded"),
     Entry("explain", "explain", "why an output was told: rule, numbers, policy, input records"),
     Entry("dead-letters list", "listen", "records that could not be used, and why"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from difflib import get_close_matches
 from itertools import groupby
 from typing import Any, Final
@@ -11,24 +11,18 @@ from typing import Any, Final
 from processors.days import Calendar, utc_iso
 from processors.events import TIME_END_MS
 from processors.policy import Policy
-from schemas import codec, topics
+from schemas import topics
 from schemas.errors import BadRecord
-from schemas.framing import reframed
-from schemas.partitioner import partition_of
-from streams import schema_ids
 from streams.cli.command import OK, Command
 from streams.cli.output import Output
+from streams.closing import done, open_reminder, reminders, send_contact
 from streams.customers_now import CustomersNow
 from streams.fields import cell_instant
 from streams.leader import wall_ms
-from streams.reading import TopicReader
-from streams.sending import send_one
-from streams.settings import LoyaltyError, Settings, UsageError
+from streams.settings import Settings, UsageError
 
 NOBODY: Final = "nobody"
 """Shown in place of an employee where nobody is in charge."""
-
-Row = dict[str, Any]
 
 
 def _care_arguments(parser: ArgumentParser) -> None:
@@ -62,25 +56,6 @@ def _check(option: str, name: str | None, known: list[str], policy: Policy) -> N
         near = get_close_matches(name, known, 1)
         hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(known) or 'none'}"
         raise UsageError(f"{option} {name!r} is not in the policy {policy.label}; {hint}")
-
-
-def reminders(
-    views: Iterable[Mapping[str, Any]], employee: str | None = None, kind: str | None = None, tier: str | None = None
-) -> list[Row]:
-    """The open reminders of `views`, with customer and tier: by employee, those of nobody last; most urgent first."""
-    rows = [
-        {"customer_id": seen["customer_id"], "tier": seen["tier"], **one}
-        for seen in views
-        if tier in (None, seen["tier"])
-        for one in seen["open_reminders"] or ()
-        if employee in (None, one["employee_id"]) and kind in (None, one["kind"])
-    ]
-    return sorted(rows, key=_urgency)
-
-
-def _urgency(row: Mapping[str, Any]) -> tuple[bool, str, int, int, str]:
-    mine = row["employee_id"]
-    return mine is None, mine or "", row["priority"], row["due_at"], row["reminder_id"]
 
 
 def _shown(row: Mapping[str, Any], calendar: Calendar) -> str:
@@ -126,16 +101,7 @@ def run_complete(args: Namespace, settings: Settings) -> int:
     at = args.at if args.at is not None else seen["as_of"] if settings.clock == "data" else wall_ms()
     contact = done(row, at, args.channel, args.employee, args.cost)
     name = row["customer_id"]
-    key = name.encode()
-    try:
-        value = codec.write(topics.CONTACTS, contact)
-        codec.decode(topics.CONTACTS, value, key)  # by the contract's rules, before it is sent
-    except BadRecord as error:
-        raise UsageError(str(error)) from None
-    framed = reframed(schema_ids.heads(settings, [topics.CONTACTS]), topics.CONTACTS, value)
-    with TopicReader(settings.kafka) as reader:
-        partition = partition_of(key, reader.partitions(topics.CONTACTS))
-    offset = send_one(settings.kafka, topics.CONTACTS, partition, key, framed)
+    partition, offset = send_contact(settings, contact)
     if out.as_json:
         out.record({**contact, "topic": topics.CONTACTS, "partition": partition, "offset": offset})
         return OK
@@ -144,37 +110,6 @@ def run_complete(args: Namespace, settings: Settings) -> int:
     if settings.clock == "data":
         out.note("that tick comes with an import: --ticks or --until-ms")
     return OK
-
-
-def open_reminder(reminder_id: str, one: Callable[[str], dict[str, Any] | None]) -> tuple[dict[str, Any], Row]:
-    """The view of the customer whom it is about, and the reminder. one: the view of a customer, None: unknown.
-
-    An id is `customer:kind:cause`, and both ends may hold colons: each way to read it is tried. Raises LoyaltyError.
-    """
-    for end in (at for at, letter in enumerate(reminder_id) if letter == ":"):
-        seen = one(reminder_id[:end])
-        if seen is not None:
-            for row in reminders([seen]):
-                if row["reminder_id"] == reminder_id:
-                    return seen, row
-    raise LoyaltyError(
-        f"no open reminder {reminder_id!r}: it has ended, or never was; `loyalty care` lists the open ones"
-    )
-
-
-def done(row: Row, at: int, channel: str | None, employee: str | None, cost: int | None) -> dict[str, Any]:
-    """The contact that fulfils the reminder `row`; its id is the reminder's, so a second one changes nothing."""
-    return {
-        "event_id": f"complete-care:{row['reminder_id']}",
-        "customer_id": row["customer_id"],
-        "occurred_at": at,
-        "kind": "CARE",
-        "direction": "OUT",
-        "channel": channel or row["channel"],
-        "reminder_id": row["reminder_id"],
-        "employee_id": employee or row["employee_id"],
-        "cost": cost,
-    }
 
 
 COMMANDS = [

@@ -41,6 +41,7 @@ def _run(args: Namespace, settings: Settings) -> int:
     _step(out, environ, "worker", "--until-caught-up")
     _step(out, environ, "summary")
     _what_next(out, settings, environ)
+    _step(out, environ, "console", "--background")
     return OK
 
 
@@ -62,7 +63,9 @@ def _what_next(out: Output, settings: Settings, environ: dict[str, str]) -> None
     for words in _NEXT:
         out.note(f"  loyalty {words.format(customer=1)}")
     out.note(f"`loyalty exporter` serves the programme's figures on http://{settings.exporter}/metrics.")
-    out.note(f"A running worker serves http://{settings.metrics}/metrics. `make down` stops the servers.")
+    out.note(
+        f"A running worker serves http://{settings.metrics}/metrics. `make down` stops the servers and the console."
+    )
 
 
 COMMANDS = [

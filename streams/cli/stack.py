@@ -60,7 +60,10 @@ def _up_arguments(parser: ArgumentParser) -> None:
 def stack_down(args: Namespace, settings: Settings) -> int:
     """Neither process is there when this returns OK."""
     out = Output.of(args)
+    from streams.cli.console import stop
+
     stack = local_stack(settings, out)
+    stop(settings, out)
     _or_error(stack.down)
     out.say(f"stopped; the data stays in {stack.data_dir}")
     return OK
