@@ -19,6 +19,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import Any, Final, TypeVar
 
 from streams import refusals
+from streams.console.jobs import Jobs
 from streams.console.pipeline import Pipeline, Watch, problem_of
 from streams.console.story import Story, continued
 from streams.console.survey import Survey, survey
@@ -27,6 +28,7 @@ from streams.settings import Settings
 CUSTOMERS_NEW: Final = "programme"
 STREAM_NEW: Final = "pipeline"
 LETTERS_NEW: Final = "letters"
+WHATIF_NEW: Final = "whatif"
 
 LOOK_S: Final = 1.0
 """From look to look while a page is open; IDLE_S while none is."""
@@ -56,6 +58,7 @@ class Live:
         self.problems: dict[str, str] = {}
         self.closed: dict[str, tuple[str, float]] = {}
         """Reminders closed by a contact that the last pass does not know of yet: kind, and when last seen waiting."""
+        self.jobs = Jobs(self._far, lambda: self.tell(WHATIF_NEW), lambda error: problem_of(error, refusals.told))
         self._listeners: set[asyncio.Queue[str]] = set()
         self._threads = ThreadPoolExecutor(WORKERS, thread_name_prefix="console")
         self._looks = ThreadPoolExecutor(1, thread_name_prefix="console-look")
@@ -70,6 +73,7 @@ class Live:
 
     async def stop(self) -> None:
         """Stop looking; who listens is let go."""
+        self.jobs.stop()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

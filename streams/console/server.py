@@ -14,7 +14,7 @@ from typing import Final
 from aiohttp import web
 
 from streams import refusals
-from streams.console import gets, posts
+from streams.console import gets, posts, supposed
 from streams.console.desk import BACK, SESSION, Desk
 from streams.console.guard import COOKIE, HEADERS, Guard
 from streams.console.live import STREAM_NEW, Live
@@ -23,7 +23,9 @@ from streams.console.pages import parts
 from streams.console.pipeline import problem_of
 from streams.settings import LoyaltyError
 
-_FORM_BYTES_MAX: Final = 16_384
+_FORM_BYTES_MAX: Final = 524_288
+"""A policy goes through a form."""
+
 _OPEN: Final = ("/livez", "/login")
 """What is served without a token, beside /static."""
 
@@ -62,8 +64,10 @@ class Console:
     def app(self) -> web.Application:
         """The routes."""
         app = web.Application(middlewares=[self._guarded], client_max_size=_FORM_BYTES_MAX)
+        app[supposed.TEXTS] = {}
         app.add_routes(web.get(path, self._at(gets.programme)) for path in gets.PROGRAMME)
         app.add_routes([
+            web.get("/what-if", self._at(supposed.what_if)),
             web.get("/stream", self._at(gets.pipeline)),
             web.get("/dead-letters", self._at(gets.dead_letters)),
             web.get("/customer", self._at(gets.one_customer)),
@@ -75,6 +79,7 @@ class Console:
             web.post("/login", self._at(posts.take_token)),
             web.post("/choose", self._at(posts.choose)),
             web.post("/care", self._at(posts.close)),
+            web.post("/what-if", self._at(supposed.compare)),
             web.post("/dead-letters", self._at(posts.retry)),
         ])  # fmt: skip
         return app

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from processors.care.why import Why as NotNow
 from processors.policy import Policy
+from processors.policy_diff import Lack, Move
 from sinks.dead_letters import DeadLetter
 from streams import serving, summary
 from streams.console.person import Entry, Person, Told
 from streams.console.pipeline import Part, Pipeline, Worker
 from streams.console.story import Event, Story
+from streams.console.supposing import Supposed
 from streams.console.survey import LEVELS, SHARES, Due, Load, Moving, Risky, Survey, Why
+from streams.policy_diff import Diff
 from streams.texts import read_policy
 from tests.conftest import ROOT
 
@@ -287,3 +290,24 @@ def told() -> Told:
         ),
         scores=((NOW - 86_400_000, 0.1, "OK"), (NOW, 0.3, "AT_RISK")),
     )
+
+
+def effects() -> tuple[Supposed, Supposed]:
+    """Of more retention, and of money moved."""
+    more = {
+        "currency": "USD", "equity": 21_385_537, "difference": 110_191, "retention": 0.94, "retention_then": 0.97,
+    }  # fmt: skip
+    return Supposed(more), Supposed(more | {"moved": 145_200, "budget": 440_000})
+
+
+def diff() -> Diff:
+    """A policy under which two customers move."""
+    move = Move(EVIL, 282_316, 5_000, "silver", EVIL, True, "OK", "WATCH", ("TIER_UP", EVIL), ("RISK",))
+    made = Diff(
+        "shop@1", EVIL, "USD", 30, as_of=NOW, customers=254, moved=2, equity=[5, 7], movers=[(282_316, 1, move)]
+    )
+    made.tiers[EVIL, "gold"] = [2, 1, 560_000]
+    made.levels["OK", "WATCH"] = [1, 5_000]
+    made.care[EVIL] = [1, 3]
+    made.lacks.append(Lack("profile", "BIRTHDAY::birthday", 3, 254))
+    return made

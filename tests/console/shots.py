@@ -19,7 +19,7 @@ WIDE, NARROW = (1280, 860), (390, 844)
 
 def pages(customer: str) -> dict[str, str]:
     return {
-        "today": "/", "risk": "/risk", "care": "/care", "tiers": "/tiers",
+        "today": "/", "risk": "/risk", "care": "/care", "tiers": "/tiers", "whatif": "/what-if",
         "customer": f"/customer?id={quote(customer)}", "stream": "/stream", "letters": "/dead-letters",
     }  # fmt: skip
 
@@ -27,7 +27,7 @@ def pages(customer: str) -> dict[str, str]:
 async def ready(page: Page) -> None:
     """Until it shows figures, and what it fetches itself is there."""
     await page.until("!document.getElementById('waiting')", 60)
-    await page.until("!document.querySelector('[data-load] .empty a')")
+    await page.until("!document.querySelector('[data-load] .empty a, #scenarios .empty')")
 
 
 async def first_customer(page: Page, base: str) -> str:

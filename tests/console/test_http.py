@@ -11,16 +11,16 @@ import aiohttp
 import pytest
 
 from sinks.dead_letters import Wanted
-from streams.console import actions, gets, guard
+from streams.console import actions, gets, guard, supposing
 from streams.console.guard import Guard
-from streams.console.live import CUSTOMERS_NEW, Live
+from streams.console.live import CUSTOMERS_NEW, WHATIF_NEW, Live
 from streams.console.server import Console
 from streams.settings import LoyaltyError, Settings
 from tests.console import samples
 from tests.console.samples import EVIL
 
 TOKEN = "correct-horse-battery"
-PAGES = ("/", "/risk", "/care", "/tiers", "/stream")
+PAGES = ("/", "/risk", "/care", "/tiers", "/stream", "/what-if")
 
 
 def serving(test: Callable[[str, Live], Awaitable[None]], token: str = "") -> None:
@@ -350,5 +350,49 @@ def test_a_taken_port_is_named_with_the_setting() -> None:
         port = int(base.rpartition(":")[2])
         with pytest.raises(LoyaltyError, match=r"LOYALTY_CONSOLE is 127\.0\.0\.1:\d+: the address is taken"):
             await Console(live, Guard("127.0.0.1", port, "")).start("127.0.0.1", port)
+
+    serving(test)
+
+
+# ---- what if
+
+
+def test_another_policy_is_compared_once_and_the_page_fills_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    async def far(what: Callable[..., Any], *arguments: Any) -> Any:
+        """In place of the process of the passes."""
+        if what is supposing.base_of:
+            raise LoyaltyError("Redis does not answer")
+        asked.append(arguments[1])
+        return samples.diff()
+
+    async def test(base: str, live: Live) -> None:
+        monkeypatch.setattr(live.jobs, "_run", far)
+        queue = live.listen()
+        async with browser() as session:
+            form = {"mark": await mark_of(session, base), "policy": "\r\n[programme]\r\nname = 1\r\n"}
+            async with session.post(f"{base}/what-if", data=form) as answer:
+                where = str(answer.url)
+                assert "policy=" in where
+            while await asyncio.wait_for(queue.get(), 5) != WHATIF_NEW:
+                pass
+            for _ in range(2):
+                async with session.get(where) as answer:
+                    text = await answer.text()
+                assert "2 of 254 customers move" in text
+                assert "name = 1" in text
+                assert "<script>alert" not in text
+            assert asked == ["[programme]\nname = 1\n"]
+
+    serving(test)
+
+
+@pytest.mark.parametrize("typed", ["x", "", "1/0", "-500", "9e9", EVIL])
+def test_what_is_no_percentage_is_said(typed: str) -> None:
+    async def test(base: str, live: Live) -> None:
+        async with browser() as session, session.get(f"{base}/what-if", params={"shift": typed}) as answer:
+            assert answer.status == 200
+            assert "is no percentage" in await answer.text()
 
     serving(test)

@@ -13,11 +13,14 @@ from hypothesis import strategies as st
 
 from streams.console import charts, words
 from streams.console.charts import Frame, Series
+from streams.console.jobs import Answer
 from streams.console.markup import VOID, Html, el, path, query
-from streams.console.pages import care, customer, letters, parts, risk, stream, tiers, today
+from streams.console.pages import care, customer, letters, parts, risk, stream, tiers, today, whatif
 from streams.console.pages.parts import Ask
+from streams.console.pages.whatif import Asked
 from streams.console.pipeline import lags_of, quantile
 from streams.console.story import Story
+from streams.console.supposing import Supposed
 from streams.console.survey import Best
 from streams.texts import read_policy
 from tests.conftest import ROOT
@@ -60,6 +63,9 @@ def ask(language: str = "en", **more: object) -> Ask:
     return Ask(words=words.words(language), at=f"/risk?tier={EVIL}", mark="mark", problems=[EVIL], notice=EVIL, **more)  # type: ignore[arg-type]
 
 
+ANSWERED = Answer(samples.diff())
+MISSING = Supposed(None, EVIL)
+
 MADE: dict[str, Callable[[Ask], Html]] = {
     "today": lambda one: today.content(one, samples.survey(), samples.story()),
     "today, nothing told": lambda one: today.content(one, samples.survey(risky=(), loads={}, counts={}), Story()),
@@ -76,6 +82,11 @@ MADE: dict[str, Callable[[Ask], Html]] = {
     "stream, first": lambda one: stream.content(one, None),
     "stream, no worker": lambda one: stream.content(one, samples.pipeline(worker=None)),
     "letters": lambda one: letters.content(one, [samples.letter(), samples.letter(2, retried=True)], 2, [(EVIL, 1)]),
+    "what if": lambda one: whatif.content(
+        one, samples.policy(), Asked(text=EVIL, wrong=(EVIL,)), *samples.effects(), ANSWERED
+    ),
+    "what if, working": lambda one: whatif.content(one, samples.policy(), Asked(), None, None, Answer()),
+    "what if, wrong": lambda one: whatif.content(one, samples.policy(), Asked(), MISSING, MISSING, Answer(error=EVIL)),
     "waiting": lambda one: parts.waiting(one.words),
 }
 

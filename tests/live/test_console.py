@@ -94,6 +94,7 @@ async def _seen(base: str, loyalty: Callable[..., Any], environ: dict[str, str])
         page.errors.clear()
         await page.size(*WIDE)
         await live_and_acted_on(page, base, loyalty, KafkaAccess(environ["LOYALTY_KAFKA"]))
+        await supposed(page, base)
         await chosen(page, base)
         assert page.errors == []
         assert {url for url in page.requests if not url.startswith((base, "about:", "data:"))} == set()
@@ -116,6 +117,13 @@ async def same_figures(page: Page, loyalty: Callable[..., Any]) -> None:
     risk = {line["level"]: line["customers"] for line in told["risk"]}
     text = await page.text()
     assert f"About to leave: {risk['AT_RISK']} customers, and {risk['WATCH']} more to watch" in text
+    kpi = await asyncio.to_thread(loyalty, "kpi", "--json")
+    figures = [json.loads(line) for line in kpi.stdout.splitlines()]
+    shown = await page.run("[...document.querySelectorAll('#every tbody tr')].map((row) => row.cells[2].textContent)")
+    assert len(shown) == len([one for one in figures if "month" not in one["labels"]]) > 40
+    for one, text in zip((one for one in figures if "month" not in one["labels"]), shown, strict=True):
+        if one["value"] is not None and one["unit"] == "customers":
+            assert text == f"{one['value']:,}", one
     first = [line["customer_id"] for line in told["most_at_stake"]]
     shown = await page.run("[...document.querySelectorAll('#leaving tbody a.id')].map((one) => one.innerText)")
     assert shown[: len(first)] == first
@@ -188,6 +196,21 @@ def contacts(kafka: KafkaAccess, *reminders: str) -> dict[str, str]:
     with TopicReader(kafka) as reader:
         held = [codec.read(CONTACTS, record.value) for record in reader.since(CONTACTS, {})]
     return {one["reminder_id"]: one["kind"] for one in held if one["reminder_id"] in reminders}
+
+
+async def supposed(page: Page, base: str) -> None:
+    """Another policy: its mistake is told with the line, and mended it says who moves."""
+    await page.open(f"{base}/what-if")
+    await ready(page)
+    area = "document.getElementById('f-policy')"
+    await page.run(f"{area}.value = {area}.value.replace('version = 1', 'version = 2').replace('290_000', '29_000')")
+    await page.run(f"{area}.value = {area}.value.replace('min_value', 'min_valeu')")
+    await page.leaves(lambda: page.click("#policy button"))
+    await page.until("document.querySelector('#compared .bad')?.innerText.includes('did you mean min_value_365d?')")
+    await page.run(f"{area}.value = {area}.value.replace('min_valeu', 'min_value')")
+    await page.leaves(lambda: page.click("#policy button"))
+    await page.until("document.querySelector('#compared .lede')?.innerText.includes('completejourney@2')", 60)
+    assert await violations(page, "compared") == []
 
 
 async def chosen(page: Page, base: str) -> None:

@@ -21,6 +21,7 @@ PAGES: Final = (
     ("risk", "/risk"),
     ("care", "/care"),
     ("tiers", "/tiers"),
+    ("whatif", "/what-if"),
     ("stream", "/stream"),
     ("letters", "/dead-letters"),
 )

@@ -17,8 +17,10 @@ from streams.console.pages.parts import Ask, Cell
 from streams.console.story import Story
 from streams.console.survey import Due, Risky, Survey
 from streams.console.words import Words
+from streams.programme import Figure, programme_figures
 
 FIRST: Final = 8
+FIGURES: Final = 400
 _LINES: Final = 6
 _MONTHS: Final = 18
 
@@ -37,6 +39,7 @@ def content(ask: Ask, seen: Survey, story: Story) -> Html:
         _plots(ask, seen, story),
         left,
         right,
+        _every(ask, seen),
     )
 
 
@@ -363,6 +366,42 @@ def _untouched(words: Words, lines: Sequence[summary.Untouched]) -> Html:
         for one in lines
     ]
     return el("ul", {"class": "plain muted"}, told)
+
+
+def _every(ask: Ask, seen: Survey) -> Html:
+    """The programme's table, as `loyalty kpi` and Prometheus have it. Its names and helps are English, as there."""
+    words, currency = ask.words, seen.policy.programme.currency
+    heads = (
+        (words("every.name"), ""),
+        (words("every.of"), ""),
+        (words("every.value"), "num"),
+        (words("every.help"), ""),
+    )
+    rows = [
+        [
+            Cell(el("code", None, one.name), "lead"),
+            Cell(", ".join(f"{name} {value}" for name, value in one.labels.items()) or "–"),
+            Cell(figure(words, one, currency), "num"),
+            Cell(el("span", {"lang": "en"}, one.help), "wide"),
+        ]
+        for one in programme_figures(seen.counts, seen.policy, seen.as_of)
+        if "month" not in one.labels
+    ][:FIGURES]
+    table = parts.table(words("every.title"), heads, rows, words("frame.none"))
+    scrolled = {"class": "scroll tall", "tabindex": 0, "role": "region", "aria-label": words("every.title")}
+    folded = el("details", {"id": "every-figure"}, el("summary", None, words("every.show")), el("div", scrolled, table))
+    return parts.section("every", words("every.title"), folded, about=words("every.about"))
+
+
+def figure(words: Words, one: Figure, currency: str) -> str:
+    """A figure's value for people: money with its currency, a share in percent."""
+    if one.value is None:
+        return "–"
+    if one.unit == "minor units":
+        return words.money(int(one.value), currency)
+    if one.unit == "ratio":
+        return words.percent(one.value, 2)
+    return words.number(one.value, 0 if float(one.value).is_integer() else 2)
 
 
 def _latest(ask: Ask, seen: Survey, story: Story) -> Html:
