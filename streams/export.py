@@ -34,6 +34,7 @@ def held(customer: Customer, view: dict[str, Any] | None, calendar: Calendar) ->
         "facts": facts_of(own_facts(customer.history, merge), calendar),
         "facts_of_merged_ids": {name: facts_of(one.facts, calendar) for name, one in parts.items()},
         "told": plain(customer.told),
+        "counted_in_figures": plain(customer.counted),
         "last_review_at": customer.now,
         "next_review_at": customer.next_review,
     }

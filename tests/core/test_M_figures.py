@@ -21,6 +21,7 @@ from processors.sketch import SHARES, Class, Spread, class_of, middle_of
 from processors.value import rhythm
 from processors.view import View, view
 from sinks.access import KafkaAccess
+from streams.export import held
 from streams.forecast import forecast
 from streams.leader import SHARES_AGAIN_S, LiveClock
 from streams.programme import CATALOGUE, Figure, programme_figures
@@ -215,6 +216,15 @@ def test_M1_who_was_counted_by_no_earlier_release_is_counted_once_with_their_nex
     assert of_people(partition.counts) == {}, "nobody was due"
     partition.around_is(tier.surroundings(SHOP_2, partition.clock or 0), SHOP_2)
     assert of_people(partition.counts) == right
+
+
+def test_D4_an_export_shows_what_the_figures_count_of_a_person():
+    partition, _ = shop_year(3)
+    for one in partition.customers.values():
+        shown = held(one, None, SHOP.calendar)["counted_in_figures"]
+        assert one.counted is not None
+        assert shown == {"clv": one.counted.clv, "layer": one.counted.layer, "held": one.counted.held,
+                         "past": one.counted.past}  # fmt: skip
 
 
 def test_M1_an_amount_beyond_all_reason_counts_as_the_most_there_is():
