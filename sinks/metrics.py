@@ -75,7 +75,8 @@ class Seen(NamedTuple):
 
     owned: partitions that the group gave it; standing: of them those at their fence. assignments: how often it dealt
     them out since the start.
-    lags: (topic, partition) to records not committed yet. leads: whether this worker sets the clock.
+    lags: (topic, partition) to records not committed yet. leads: whether this worker sets the clock;
+    last_tick_ms: the last tick that it knows of, by the wall clock; None: it never set it.
     stalled_s: for how long nothing has moved though there is work. writable: whether Redis takes writes.
     """
 
@@ -84,6 +85,7 @@ class Seen(NamedTuple):
     assignments: int
     lags: Mapping[tuple[str, int], int]
     leads: bool
+    last_tick_ms: int | None
     stalled_s: float
     writable: bool
 
@@ -143,6 +145,7 @@ class Metrics:
         self.owned = gauge("loyalty_partition_owned", "1: this worker has it, and stands at its fence.", "partition")
         self.assignments = counter("loyalty_assignments", "How often the group dealt out the partitions.")
         self.leads = gauge("loyalty_clock_leader", "1: this worker writes the ticks of the wall clock.")
+        self.last_tick = gauge("loyalty_last_tick_timestamp_seconds", "When the clock's last tick was; 0: never led.")
         self.redis_writable = gauge("loyalty_redis_writable", "1: Redis took a write at the last look.")
         self.stalled = gauge("loyalty_stalled_seconds", "For how long nothing has moved though there is work.")
         self.first_fetch = gauge("loyalty_first_fetch_timestamp_seconds", "When the first record was taken.")
@@ -169,6 +172,8 @@ class Metrics:
         self.assignments.inc(seen.assignments - self._assignments)
         self._assignments = seen.assignments
         self.leads.set(seen.leads)
+        if seen.last_tick_ms is not None:
+            self.last_tick.set(seen.last_tick_ms / 1_000)
         self.stalled.set(seen.stalled_s)
         self.redis_writable.set(seen.writable)
 

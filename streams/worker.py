@@ -86,7 +86,8 @@ class Worker:
         self._app = build_app(settings, lambda partition: parts.runner(partition, self._app), parts.schema_ids)
         self._stop = asyncio.Event()
         self._still_since = time.monotonic()
-        self._leads = False
+        self._clock: LiveClock | None = None
+        self._last_tick_ms: int | None = None
         self.health = HealthServer(parts.registry, self._not_live, self._not_ready, settings.metrics_token)
         self.hung = False
 
@@ -186,14 +187,14 @@ class Worker:
                 await asyncio.sleep(_LEAD_LOOK_S)
             clock = LiveClock(self._settings.kafka, self._parts.policy, self._settings.tick_ms)
             leading = asyncio.create_task(clock.run())
-            self._leads = True
+            self._clock = clock
             try:
                 while self.owner.owns(LEADING_PARTITION) and not leading.done():
                     await asyncio.wait({leading}, timeout=_LEAD_LOOK_S)
                 if leading.done():
                     leading.result()
             finally:
-                self._leads = False
+                self._clock = None
                 leading.cancel()
                 await asyncio.wait({leading})
 
@@ -217,13 +218,16 @@ class Worker:
         """Tell /metrics how we stand."""
         owner = self.owner
         still = time.monotonic() - self._still_since
+        if self._clock is not None:
+            self._last_tick_ms = self._clock.last_at
         self._parts.seen(
             Seen(
                 owned=owner.partitions,
                 standing=owner.standing,
                 assignments=owner.assignments,
                 lags=owner.lags(),
-                leads=self._leads,
+                leads=self._clock is not None,
+                last_tick_ms=self._last_tick_ms,
                 stalled_s=still if still >= LOOK_S else 0.0,
                 writable=writable,
             )

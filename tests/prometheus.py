@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -21,6 +22,8 @@ from urllib.parse import urlencode
 from urllib.request import Request, urlopen
 
 import pytest
+
+from sinks.metrics import Metrics
 
 START_S = 20.0
 
@@ -106,3 +109,31 @@ def _answers(address: str) -> bool:
             return bool(answer.status == 200)
     except (HTTPError, URLError, OSError):
         return False
+
+
+PROGRAMME = frozenset(
+    {
+        "loyalty_customers", "loyalty_customers_at_risk", "loyalty_value_365d", "loyalty_customer_equity",
+        "loyalty_value_share", "loyalty_gained_total", "loyalty_lost_total", "loyalty_won_back_total",
+        "loyalty_retention_ratio", "loyalty_care_reminders", "loyalty_complaints_open", "loyalty_complaints_overdue",
+        "loyalty_longest_untouched_seconds", "loyalty_lost_by_store_total",
+    }
+)  # fmt: skip
+"""The programme's figures as one exporter tells them: names of the contract, and complaints overdue by severity and
+customers lost by store."""
+
+NAME = re.compile(r"\bloyalty_[a-z0-9_]+")
+
+
+def worker_names() -> set[str]:
+    """Every name under which a worker's registry gives samples, also those that have none before their first label."""
+    names: set[str] = set()
+    for family in Metrics(4).registry.collect():
+        endings = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count")}.get(family.type, ("",))
+        names.update(f"{family.name}{ending}" for ending in endings)
+    return names
+
+
+def unknown_names(expression: str) -> set[str]:
+    """Names of metrics in an expression that neither a worker nor the exporter tells. Recorded ones have colons."""
+    return set(NAME.findall(re.sub(r"\w+:\w+:\w+", "", expression))) - worker_names() - PROGRAMME

@@ -102,7 +102,7 @@ def look(**fields: object) -> Seen:
     """A worker that has partitions 1 and 3, of which 3 is not at its fence yet, but for `fields`."""
     usual = {
         "owned": (1, 3), "standing": (1,), "assignments": 1, "lags": {(PURCHASES, 1): 7}, "leads": True,
-        "stalled_s": 0.0, "writable": True,
+        "last_tick_ms": 9_000, "stalled_s": 0.0, "writable": True,
     }  # fmt: skip
     return Seen(**usual | fields)  # type: ignore[arg-type]
 
@@ -122,13 +122,16 @@ def test_what_belongs_to_a_partition_leaves_with_it_and_what_counts_goes_on():
     metrics = Metrics(partitions=4)
     metrics.seen(look(standing=(1, 3), assignments=1))
     metrics.committed(commit(records=2, clock=5_000), 0.001, 10.0)
-    metrics.seen(look(owned=(1,), standing=(1,), assignments=3, lags={(PURCHASES, 1): 9}, leads=False))
+    metrics.seen(
+        look(owned=(1,), standing=(1,), assignments=3, lags={(PURCHASES, 1): 9}, leads=False, last_tick_ms=None)
+    )
     found = samples(metrics)
     assert not [name for name, labels in found if "partition=3" in labels and name != "loyalty_partition_owned"]
     assert found["loyalty_partition_owned", "partition=3"] == 0
     assert found["loyalty_records_lag", f"partition=1,topic={PURCHASES}"] == 9
     assert found["loyalty_assignments_total", ""] == 3
     assert found["loyalty_clock_leader", ""] == 0
+    assert found["loyalty_last_tick_timestamp_seconds", ""] == 9, "the last one it wrote"
 
 
 def test_the_build_is_told_with_release_policy_and_clock():
