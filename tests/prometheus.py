@@ -125,6 +125,11 @@ customers lost by store."""
 NAME = re.compile(r"\bloyalty_[a-z0-9_]+")
 
 
+def worker_families() -> set[str]:
+    """The families of a worker's registry, as their type names them: without `_total`, `_bucket` and the like."""
+    return {family.name for family in Metrics(4).registry.collect()}
+
+
 def worker_names() -> set[str]:
     """Every name under which a worker's registry gives samples, also those that have none before their first label."""
     names: set[str] = set()
