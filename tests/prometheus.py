@@ -87,7 +87,7 @@ def serving(config: Path, folder: Path, port: int) -> Iterator[Prometheus]:
     words = [
         tool("prometheus"), f"--config.file={config}", f"--storage.tsdb.path={folder}",
         f"--web.listen-address={address}",
-        "--storage.tsdb.no-lockfile", "--log.level=warn",
+        "--log.level=warn",
     ]  # fmt: skip
     log = folder.with_suffix(".log")
     with log.open("wb") as told, subprocess.Popen(words, stdout=told, stderr=told) as running:
