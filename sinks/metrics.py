@@ -1,14 +1,16 @@
 """What a worker counts of its own pipeline, under the names of the contract. Programme figures come from Redis.
 
-One registry of our own, so that two workers in one process (tests) don't meet. No label takes a customer's id.
+One registry of our own, so that two workers in one process (tests) don't meet. No label takes a customer's id: the
+series of a worker are bounded by partitions x topics. What belongs to a partition leaves with it, so that a sum over
+workers counts each partition once.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from itertools import accumulate
-from typing import Final
+from typing import Final, NamedTuple
 
 from prometheus_client import (
     CollectorRegistry,
@@ -22,7 +24,7 @@ from prometheus_client.core import HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-from schemas.topics import COMPLAINTS, CONTACTS, CUSTOMERS, PURCHASES, RELAY
+from schemas.topics import COMPLAINTS, CONTACTS, CUSTOMERS, INPUTS, PURCHASES, RELAY
 from sinks.commit import Commit
 
 disable_created_metrics()
@@ -68,12 +70,35 @@ class Weighted(Collector):
         yield HistogramMetricFamily(self._name, self._text, buckets=buckets, sum_value=self._sum)
 
 
-class Metrics:
-    """The pipeline's metrics. `committed` takes what a commit counted, by the names that loop and core use."""
+class Seen(NamedTuple):
+    """What a worker sees of itself every two seconds.
 
-    def __init__(self) -> None:
+    owned: partitions that the group gave it; standing: of them those at their fence. assignments: how often it dealt
+    them out since the start.
+    lags: (topic, partition) to records not committed yet. leads: whether this worker sets the clock;
+    last_tick_ms: the last tick that it knows of, by the wall clock; None: it never set it.
+    stalled_s: for how long nothing has moved though there is work. writable: whether Redis takes writes.
+    """
+
+    owned: Collection[int]
+    standing: Collection[int]
+    assignments: int
+    lags: Mapping[tuple[str, int], int]
+    leads: bool
+    last_tick_ms: int | None
+    stalled_s: float
+    writable: bool
+
+
+class Metrics:
+    """The pipeline's metrics. `committed` takes what a commit counted, by the names that loop and core use; `seen` what
+    the worker sees of itself. partitions: of every input topic."""
+
+    def __init__(self, partitions: int = 0) -> None:
         registry = self.registry = CollectorRegistry(auto_describe=True)
         self._started = False
+        self._held: set[int] = set()
+        self._assignments = 0
 
         def counter(name: str, text: str, *labels: str) -> Counter:
             return Counter(name, text, labels, registry=registry)
@@ -106,12 +131,56 @@ class Metrics:
         self.stage_seconds = counter(
             "loyalty_stage_seconds", "Time spent by stage; load and commit include waiting for Redis.", "stage"
         )
+        self.outbox_age = gauge(
+            "loyalty_outbox_age_seconds", "For how long outputs have waited without any being published.", "partition"
+        )
+        self.commits = counter("loyalty_commits", "Commits answered by Redis.", "partition")
+        self.build = gauge(
+            "loyalty_build_info",
+            "Always 1: release, policy file and who makes the ticks.",
+            "version",
+            "policy",
+            "clock",
+        )
+        self.owned = gauge("loyalty_partition_owned", "1: this worker has it, and stands at its fence.", "partition")
+        self.assignments = counter("loyalty_assignments", "How often the group dealt out the partitions.")
+        self.leads = gauge("loyalty_clock_leader", "1: this worker writes the ticks of the wall clock.")
+        self.last_tick = gauge("loyalty_last_tick_timestamp_seconds", "When the clock's last tick was; 0: never led.")
+        self.redis_writable = gauge("loyalty_redis_writable", "1: Redis took a write at the last look.")
+        self.stalled = gauge("loyalty_stalled_seconds", "For how long nothing has moved though there is work.")
         self.first_fetch = gauge("loyalty_first_fetch_timestamp_seconds", "When the first record was taken.")
         self.last_commit = gauge("loyalty_last_commit_timestamp_seconds", "When the last commit was answered.")
+        for topic in INPUTS:  # from the start, so that a rate knows the first one
+            self.records.labels(topic)
+        for partition in range(partitions):
+            self.owned.labels(str(partition)).set(0)
+
+    def is_build(self, version: str, policy: str, clock: str) -> None:
+        """Which release this is, under which policy, `wall` or `data`."""
+        self.build.labels(version, policy, clock).set(1)
+
+    def seen(self, seen: Seen) -> None:
+        """A look of the worker at itself."""
+        for partition in self._held.difference(seen.owned):
+            self.forget(partition)
+        self._held = set(seen.owned)
+        for partition in self._held:
+            self.owned.labels(str(partition)).set(partition in seen.standing)
+            self.commits.labels(str(partition))  # from the start, so that a rate knows the first one
+        for (topic, partition), records in seen.lags.items():
+            self.records_lag.labels(topic, str(partition)).set(records)
+        self.assignments.inc(seen.assignments - self._assignments)
+        self._assignments = seen.assignments
+        self.leads.set(seen.leads)
+        if seen.last_tick_ms is not None:
+            self.last_tick.set(seen.last_tick_ms / 1_000)
+        self.stalled.set(seen.stalled_s)
+        self.redis_writable.set(seen.writable)
 
     def committed(self, commit: Commit, seconds: float, now_s: float) -> None:
         """A commit is in Redis after `seconds`, at Unix time `now_s`."""
         self.commit_seconds.observe(seconds)
+        self.commits.labels(str(commit.partition)).inc()
         self.last_commit.set(now_s)
         if commit.records:
             self.commit_records.observe(commit.records)
@@ -145,10 +214,13 @@ class Metrics:
                 counter.labels(topic=_TOPIC_OF.get(rest, rest)).inc(number)
 
     def forget(self, partition: int) -> None:
-        """The partition went to another worker: its gauges must not stay here."""
-        for gauge in (self.outbox_entries, self.due_lateness, self.stream_time):
-            gauge.remove_by_labels({"partition": str(partition)})
-        self.records_lag.remove_by_labels({"partition": str(partition)})
+        """The partition went to another worker: what is its own must not stay here, and it is owned no more."""
+        own = {"partition": str(partition)}
+        for kept in (self.outbox_entries, self.outbox_age, self.due_lateness, self.stream_time, self.records_lag):
+            kept.remove_by_labels(own)
+        self.commits.remove_by_labels(own)
+        self.owned.labels(str(partition)).set(0)
+        self._held.discard(partition)
 
     def exposition(self) -> bytes:
         """All of it as /metrics shows it."""

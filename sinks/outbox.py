@@ -89,6 +89,30 @@ class Pace:
         self._free_at = max(now, self._free_at) + (cpu_s + _TRANSACTION_S) * self._rest
 
 
+class Waiting:
+    """For how long something has waited to be published without anything going out."""
+
+    def __init__(self) -> None:
+        self._since: float | None = None
+
+    def more(self) -> None:
+        """Something waits."""
+        if self._since is None:
+            self._since = time.monotonic()
+
+    def went(self) -> None:
+        """Some of it went out, and more may wait."""
+        self._since = time.monotonic()
+
+    def done(self) -> None:
+        """Nothing waits."""
+        self._since = None
+
+    def seconds(self) -> float:
+        """0 where nothing waits."""
+        return 0.0 if self._since is None else time.monotonic() - self._since
+
+
 class Publisher:
     """Publishes partition `partition` of `store`, from `start` to `stop`, whenever `wake` says that there is something.
 
@@ -111,6 +135,8 @@ class Publisher:
         self.partition = partition
         self._store, self._kafka, self._group, self._partitions = store, kafka, group, partitions
         self._entries_left = metrics.outbox_entries.labels(partition=str(partition))
+        self._waits = Waiting()
+        metrics.outbox_age.labels(partition=str(partition)).set_function(self._waits.seconds)
         self._count = metrics.outputs.labels
         self._pace = Pace() if pace is None else pace
         self._heads: Heads = {} if heads is None else heads
@@ -145,6 +171,7 @@ class Publisher:
         """There is something to publish. behind: and more input to be folded."""
         if behind:
             self._pace.behind()
+        self._waits.more()
         self._wake.set()
 
     async def drained(self) -> bool:
@@ -197,6 +224,7 @@ class Publisher:
                 pause = _RETRY_S[min(failures, len(_RETRY_S) - 1)]
                 log.warning("outputs of partition %d wait %g s: %r", self.partition, pause, error)
                 failures += 1
+                await self._tell_what_waits(error)
                 await self._close()
                 await self._rest(pause)
                 self._wake.set()
@@ -216,6 +244,15 @@ class Publisher:
             raise ProducerFenced(f"partition {self.partition}: epoch {self._epoch} is {fence.epoch} now")
         return fence
 
+    async def _tell_what_waits(self, why: Exception) -> None:
+        """Nothing is published, and commits go on: how much waits is told all the same."""
+        self._waits.more()
+        if isinstance(why, StoreUnavailable):
+            return  # then there are no commits either
+        with contextlib.suppress(StoreUnavailable):
+            entries, _ = await self._store.outbox_size(self.partition)
+            self._entries_left.set(entries)
+
     async def _rest(self, pause: float) -> None:
         give_up = time.monotonic() + pause
         while not self._stopping and (left := give_up - time.monotonic()) > 0:
@@ -228,6 +265,7 @@ class Publisher:
             raise OutboxAhead(self._position, pending.fence)
         if not pending.entries and not pending.views:
             self._entries_left.set(0)
+            self._waits.done()
             if self._hurry.is_set() and self._unconfirmed:
                 await self._close()
                 self._producer = await self._open()
@@ -249,6 +287,7 @@ class Publisher:
             if topic != OUTBOX_POSITIONS:
                 self._count(topic=topic).inc(number)
         self._entries_left.set(left)
+        self._waits.went()
         if left < BACKLOG:
             self._pace.took(took)
         self._wake.set()

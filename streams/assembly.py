@@ -9,10 +9,10 @@ from processors.days import DAY_MS
 from schemas.codec import decode, decoding
 from schemas.framing import Heads
 from sinks.keys import Keys
-from sinks.metrics import Metrics
+from sinks.metrics import Metrics, Seen
 from sinks.outbox import Pace, Publisher
 from sinks.store import MetaMismatch, Store
-from streams import schema_ids
+from streams import __version__, schema_ids
 from streams.app import LoyaltyApp
 from streams.outgoing import Outgoing
 from streams.plan import LoopConfig
@@ -31,7 +31,8 @@ class Assembly:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self.policy = read_policy(settings.policy)
-        self._metrics = Metrics()
+        self._metrics = Metrics(settings.partitions)
+        self._metrics.is_build(__version__, self.policy.key, settings.clock)
         self._store = Store(settings.redis, Keys(settings.prefix), erase_key=settings.erase_key.encode())
         self._pace = Pace()
         self._policies = TopicPolicies(settings.kafka, self.policy)
@@ -100,9 +101,9 @@ class Assembly:
             config=self._config,
         )
 
-    def lag(self, topic: str, partition: int, records: int) -> None:
-        """So many records of the topic-partition are not committed yet."""
-        self._metrics.records_lag.labels(topic, str(partition)).set(records)
+    def seen(self, seen: Seen) -> None:
+        """What the worker sees of itself, for /metrics."""
+        self._metrics.seen(seen)
 
     def forget(self, partition: int) -> None:
         """The partition went to another worker."""

@@ -242,6 +242,11 @@ class Ownership:
         """Those owned, open or not."""
         return list(self._owned)
 
+    @property
+    def standing(self) -> list[int]:
+        """Those owned that stand at their fence and read."""
+        return [owned.partition for owned in self._owned.values() if owned.seek]
+
     def owns(self, partition: int) -> bool:
         """Whether the partition is ours and not leaving."""
         owned = self._owned.get(partition)

@@ -24,6 +24,7 @@ from prometheus_client import CollectorRegistry
 from processors.policy import Policy
 from schemas.topics import TOPICS
 from sinks.access import KafkaAccess
+from sinks.metrics import Seen
 from sinks.store import StoreUnavailable
 from streams import logs, refusals
 from streams.app import LoyaltyApp, build_app
@@ -74,7 +75,7 @@ class Parts(Protocol):
     def runner(self, partition: int, app: LoyaltyApp) -> RunnerPort: ...
     async def open(self) -> None: ...
     async def writable(self) -> None: ...
-    def lag(self, topic: str, partition: int, records: int) -> None: ...
+    def seen(self, seen: Seen) -> None: ...
     def forget(self, partition: int) -> None: ...
     async def close(self) -> None: ...
 
@@ -88,6 +89,8 @@ class Worker:
         self._shares = Shares(settings)
         self._stop = asyncio.Event()
         self._still_since = time.monotonic()
+        self._clock: LiveClock | None = None
+        self._last_tick_ms: int | None = None
         self.health = HealthServer(parts.registry, self._not_live, self._not_ready, settings.metrics_token)
         self.hung = False
 
@@ -205,12 +208,14 @@ class Worker:
             shares = partial(self._shares.of, policy) if asked(policy) else None
             clock = LiveClock(self._settings.kafka, policy, self._settings.tick_ms, shares=shares)
             leading = asyncio.create_task(clock.run())
+            self._clock = clock
             try:
                 while self.owner.owns(LEADING_PARTITION) and not leading.done():
                     await asyncio.wait({leading}, timeout=_LEAD_LOOK_S)
                 if leading.done():
                     leading.result()
             finally:
+                self._clock = None
                 leading.cancel()
                 await asyncio.wait({leading})
 
@@ -219,22 +224,50 @@ class Worker:
         before = -1
         while True:
             await asyncio.sleep(LOOK_S)
-            for (topic, partition), records in self.owner.lags().items():
-                self._parts.lag(topic, partition, records)
+            writable = await self._writable()
             now = self.owner.progress
-            if now != before or not await self._work_waits():
+            if now != before or not writable or not await self._work_waits():
                 before, self._still_since = now, time.monotonic()
+            self._look(writable)
             if (still := time.monotonic() - self._still_since) > STALLED_S:
                 raise PartitionStopped(
                     f"nothing has moved for {still:.0f} s though there is work and Kafka and Redis answer; "
                     f"start the worker again, and report its log: {self.owner.state()}"
                 )
 
-    async def _work_waits(self) -> bool:
-        """Whether something is to be done that could be: not during an outage of Kafka or Redis."""
+    def _look(self, writable: bool) -> None:
+        """Tell /metrics how we stand."""
+        owner = self.owner
+        still = time.monotonic() - self._still_since
+        if self._clock is not None:
+            self._last_tick_ms = self._clock.last_at
+        self._parts.seen(
+            Seen(
+                owned=owner.partitions,
+                standing=owner.standing,
+                assignments=owner.assignments,
+                lags=owner.lags(),
+                leads=self._clock is not None,
+                last_tick_ms=self._last_tick_ms,
+                stalled_s=still if still >= LOOK_S else 0.0,
+                writable=writable,
+            )
+        )
+
+    async def _writable(self) -> bool:
+        """Whether Redis takes writes."""
         try:
             async with asyncio.timeout(_SERVERS_ANSWER_S):
                 await self._parts.writable()
+        except Exception as away:
+            log.debug("no watch while Redis takes no writes: %r", away)
+            return False
+        return True
+
+    async def _work_waits(self) -> bool:
+        """Whether something is to be done that could be: not during an outage of Kafka."""
+        try:
+            async with asyncio.timeout(_SERVERS_ANSWER_S):
                 return bool(self._app.rebalancing or await self.owner.work_waits())
         except Exception as away:
             log.debug("no watch during an outage: %r", away)

@@ -23,6 +23,7 @@ from infra.localstack.process import port_taken
 from sinks.access import KafkaAccess
 from streams.settings import Settings
 from streams.topics_admin import create_topics, delete_topics
+from tests.prometheus import tool
 
 ROOT = Path(__file__).resolve().parent.parent
 PARTITIONS = 4
@@ -102,6 +103,12 @@ def stack(make_stack: Callable[[], Stack]) -> Stack:
     stack.up()
     create_topics(KafkaAccess(stack.kafka_addr), PARTITIONS)
     return stack
+
+
+@pytest.fixture(scope="session")
+def promtool() -> str:
+    """Its path; without it a test is skipped, and fails in CI."""
+    return tool("promtool")
 
 
 @pytest.fixture

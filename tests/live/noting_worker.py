@@ -9,6 +9,7 @@ import sys
 from prometheus_client import CollectorRegistry
 
 from processors.policy import load_policy
+from sinks.metrics import Seen
 from streams import worker
 from streams.app import LoyaltyApp
 from streams.partition import PartitionStopped
@@ -37,7 +38,7 @@ class NotingParts:
         self.notes = Notes()
         self.runners: list[NotingRunner] = []
         self.forgotten: list[int] = []
-        self.lags: dict[tuple[str, int], int] = {}
+        self.looks: list[Seen] = []
         self.away: Exception | None = None
         self.refused = 0
 
@@ -53,8 +54,12 @@ class NotingParts:
             self.refused += 1
             raise self.away
 
-    def lag(self, topic: str, partition: int, records: int) -> None:
-        self.lags[topic, partition] = records
+    def seen(self, seen: Seen) -> None:
+        self.looks.append(seen)
+
+    def lag(self, place: tuple[str, int]) -> int | None:
+        """As last told of a topic-partition."""
+        return self.looks[-1].lags.get(place) if self.looks else None
 
     def forget(self, partition: int) -> None:
         self.forgotten.append(partition)

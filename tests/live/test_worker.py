@@ -229,11 +229,11 @@ def test_lag_is_told_by_topic_and_partition(settings: Settings, monkeypatch: pyt
         running = asyncio.create_task(one.run())
         await until(lambda: len(parts.runners) == PARTITIONS and one.owner.ready, "it is up")
         await fill(settings.kafka, 3, PARTITIONS, (PURCHASES,))
-        await until(lambda: parts.lags.get((PURCHASES, 2)) == 0 and parts.notes.count() == 12, "nothing lags")
+        await until(lambda: parts.lag((PURCHASES, 2)) == 0 and parts.notes.count() == 12, "nothing lags")
         for runner in parts.runners:
             runner.full = {PURCHASES}
         await fill(settings.kafka, 5, PARTITIONS, (PURCHASES,))
-        await until(lambda: parts.lags.get((PURCHASES, 2)) == 5, "five records lag")
+        await until(lambda: parts.lag((PURCHASES, 2)) == 5, "five records lag")
         one._stop.set()
         await running
         assert sorted(parts.forgotten) == list(range(PARTITIONS))
