@@ -29,8 +29,6 @@ COMPOSE = ROOT / "infra" / "compose"
 SECRETS = dict.fromkeys(
     ("LOYALTY_ERASE_KEY", "LOYALTY_METRICS_TOKEN", "LOYALTY_CONSOLE_TOKEN", "GRAFANA_PASSWORD"), "x" * 32
 )
-OWN = {"LOYALTY_EXPORTER", "LOYALTY_CONSOLE", "LOYALTY_CONSOLE_TOKEN_FILE"}
-"""Settings of the commands beside the worker."""
 
 
 def steps() -> list[str]:
@@ -100,7 +98,7 @@ def test_ours_run_read_only_without_rights_and_with_settings_that_exist(project:
     assert len(ours) == 5
     for name, one in ours.items():
         assert (one["read_only"], one["cap_drop"]) == (True, ["ALL"]), name
-        environ = {key: value for key, value in one["environment"].items() if key not in OWN}
+        environ = one["environment"]
         assert unknown_variables(environ) == []
         Settings.from_env({key: value for key, value in environ.items() if not key.endswith("_FILE")} | SECRETS)
         secrets = {f"/run/secrets/{secret['source']}" for secret in one["secrets"]}

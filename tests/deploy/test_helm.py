@@ -102,16 +102,14 @@ def test_the_validator_would_notice(render: Render) -> None:
 @pytest.mark.parametrize("values", ["", EVERYTHING], ids=["as shipped", "with everything"])
 def test_the_settings_are_those_that_a_worker_takes(render: Render, values: str, tmp_path: Path) -> None:
     (tmp_path / "secret").write_text(base64.b64encode(b"x" * 24).decode())
-    for component, pod in pods(render(values)).items():
+    for pod in pods(render(values)).values():
         given = environ(pod)
-        own = {f"LOYALTY_{component.upper()}", "LOYALTY_CONSOLE_TOKEN_FILE"}  # of commands beside the worker
-        shared = {name: value for name, value in given.items() if name not in own}
-        assert unknown_variables(shared) == []
+        assert unknown_variables(given) == []
         (container,) = pod["spec"]["containers"]
         mounted = {mount["mountPath"] for mount in container["volumeMounts"]}
         files = {name: value for name, value in given.items() if name.endswith("_FILE")}
         assert {value.rpartition("/")[0] for value in files.values()} <= mounted
-        read = {name: str(tmp_path / "secret") if name in files else value for name, value in shared.items()}
+        read = {name: str(tmp_path / "secret") if name in files else value for name, value in given.items()}
         read = {name: value for name, value in read.items() if not name.endswith("_CA_FILE")}  # no certificate is here
         if "LOYALTY_INSTANCE" in read:
             read["LOYALTY_INSTANCE"] = "shop-worker-0"
