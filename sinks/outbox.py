@@ -222,7 +222,8 @@ class Publisher:
                     return
                 # Whatever it is: the outbox keeps everything, and a fresh producer begins where Kafka says we are.
                 pause = _RETRY_S[min(failures, len(_RETRY_S) - 1)]
-                log.warning("outputs of partition %d wait %g s: %r", self.partition, pause, error)
+                told = {"partition": self.partition}
+                log.warning("outputs of partition %d wait %g s: %r", self.partition, pause, error, extra=told)
                 failures += 1
                 await self._tell_what_waits(error)
                 await self._close()

@@ -1,4 +1,6 @@
-"""Logs of a worker: one line a fact on stderr, `key=value`, by the standard library.
+"""Logs of a worker: one line a fact on stderr, `key=value` or JSON (LOYALTY_LOGS), by the standard library.
+
+Fields that a caller names by `extra` (`partition`, `topic`, `offset`) are fields of the line in both forms.
 
 Faust and aiokafka tell much that is no news (a rebalance in a dozen lines, an absent broker ten times a second):
 of theirs only warnings pass, and the same one at most once in REPEAT_S.
@@ -10,7 +12,7 @@ import json
 import logging
 import sys
 import time
-from typing import Final, TextIO
+from typing import Any, Final, TextIO
 
 from streams import visible
 
@@ -19,22 +21,42 @@ REPEAT_S: Final = 10.0
 _CHATTY: Final = ("faust", "mode", "aiokafka", "asyncio")
 
 
+FIELDS: Final = ("partition", "topic", "offset")
+"""What `extra` may name. No customer's id is among them: a log outlives an erase."""
+
+
+def _facts(record: logging.LogRecord, formatter: logging.Formatter) -> dict[str, Any]:
+    """The fields of one line, in their order; a traceback as one more field."""
+    stamp = f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(record.created))}.{int(record.msecs):03d}Z"
+    facts: dict[str, Any] = {"ts": stamp, "level": record.levelname.lower(), "logger": record.name}
+    facts["msg"] = record.getMessage()
+    facts |= {name: getattr(record, name) for name in FIELDS if hasattr(record, name)}
+    if record.exc_info:
+        facts["error"] = formatter.formatException(record.exc_info)
+    return facts
+
+
 class LineFormatter(logging.Formatter):
-    """`ts=2026-11-24T12:00:00.123Z level=info logger=loyalty.worker msg="…"`, a traceback as one more field."""
+    """`ts=2026-11-24T12:00:00.123Z level=info logger=loyalty.worker msg="…"`."""
 
     def format(self, record: logging.LogRecord) -> str:
         """One line, whatever the message holds."""
-        stamp = f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(record.created))}.{int(record.msecs):03d}Z"
-        text = _quoted(record.getMessage())
-        line = f"ts={stamp} level={record.levelname.lower()} logger={record.name} msg={text}"
-        if record.exc_info:
-            line += f" error={_quoted(self.formatException(record.exc_info))}"
-        return line
+        plain = ("ts", "level", "logger")
+        facts = _facts(record, self).items()
+        return " ".join(f"{name}={held if name in plain else _quoted(held)}" for name, held in facts)
 
 
-def _quoted(text: str) -> str:
+class JsonFormatter(logging.Formatter):
+    """The same as one JSON object a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line, whatever the message holds."""
+        return _quoted(_facts(record, self))
+
+
+def _quoted(held: Any) -> str:
     """As JSON, so on one line; what JSON leaves and a terminal would obey is escaped too."""
-    return visible.one_line(json.dumps(text, ensure_ascii=False))
+    return visible.one_line(json.dumps(held, ensure_ascii=False))
 
 
 class OnceInAWhile(logging.Filter):
@@ -55,10 +77,10 @@ class OnceInAWhile(logging.Filter):
         return True
 
 
-def set_up(level: str, stream: TextIO | None = None) -> None:
-    """Log to `stream` (default: stderr) from `level` on, for this process."""
+def set_up(level: str, stream: TextIO | None = None, form: str = "text") -> None:
+    """Log to `stream` (default: stderr) from `level` on, for this process. form: text | json."""
     handler = logging.StreamHandler(stream or sys.stderr)
-    handler.setFormatter(LineFormatter())
+    handler.setFormatter(JsonFormatter() if form == "json" else LineFormatter())
     handler.addFilter(OnceInAWhile())
     root = logging.getLogger()
     root.handlers[:] = [handler]

@@ -240,7 +240,8 @@ class Runner:
                 if self._stopping:
                     raise Fenced(f"partition {self.partition}: stopped while Redis was away") from outage
                 pause = _OUTAGE_PAUSE_S[min(attempt, len(_OUTAGE_PAUSE_S) - 1)]
-                log.warning("partition %d waits for Redis: %s", self.partition, outage)
+                told = {"partition": self.partition}
+                log.warning("partition %d waits for Redis: %s", self.partition, outage, extra=told)
                 await asyncio.sleep(pause)
         raise AssertionError("unreachable: a million pauses of a second")
 

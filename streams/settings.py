@@ -81,6 +81,7 @@ class Settings:
     due_slice: int
     cache_customers: int
     log: str
+    logs: str
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> "Settings":
@@ -392,6 +393,7 @@ SPECS: tuple[Spec, ...] = (
     Spec(field="due_slice", parse=_between(1, 1_000_000), default="5000", help="most due customers in one commit"),
     Spec(field="cache_customers", parse=_between(0, 100_000_000), default="200000", help="states kept in memory"),
     Spec(field="log", parse=_level, default="INFO", help="DEBUG | INFO | WARNING | ERROR"),
+    Spec(field="logs", parse=_one_of("text", "json"), default="text", help="form of a worker's log: text | json"),
 )
 
 

@@ -328,7 +328,7 @@ def _check_inputs(kafka: KafkaAccess, partitions: int) -> None:
 
 def run(settings: Settings, parts: Callable[[], Parts], *, until_caught_up: bool) -> int:
     """A worker in this process, with a loop of its own. Its exit code; LoyaltyError for what is expected."""
-    logs.set_up(settings.log)
+    logs.set_up(settings.log, form=settings.logs)
     worker: Worker | None = None
 
     async def main() -> None:

@@ -116,7 +116,7 @@ PROGRAMME = frozenset(
         "loyalty_customers", "loyalty_customers_at_risk", "loyalty_value_365d", "loyalty_customer_equity",
         "loyalty_value_share", "loyalty_gained_total", "loyalty_lost_total", "loyalty_won_back_total",
         "loyalty_retention_ratio", "loyalty_care_reminders", "loyalty_complaints_open", "loyalty_complaints_overdue",
-        "loyalty_longest_untouched_seconds", "loyalty_lost_by_store_total",
+        "loyalty_longest_untouched_seconds", "loyalty_lost_by_store",
     }
 )  # fmt: skip
 """The programme's figures as one exporter tells them: names of the contract, and complaints overdue by severity and

@@ -279,7 +279,7 @@ _GAINS: Final = Row(
         Panel(
             "Lost, by store",
             "Within seven days, the ten with most. Runbook LoyaltyStoreChurn.",
-            (Query("topk(10, sum by (store) (increase(loyalty_lost_by_store_total[7d])))", "{{store}}"),),
+            (Query("topk(10, sum by (store) (delta(loyalty_lost_by_store[7d])))", "{{store}}"),),
         ),
     ),
 )

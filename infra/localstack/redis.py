@@ -105,7 +105,8 @@ def answers(url: str) -> bool:
 
 
 def facts(url: str) -> dict[str, Any]:
-    """What any Redis says of itself: version, memory policy, append-only file, fsync, keys. Raises StackError.
+    """What any Redis says of itself: version, memory (bytes; no limit: 0) and its policy, append-only file, fsync,
+    keys, role. Raises StackError.
 
     A managed Redis may refuse CONFIG: what it does not tell is None.
     """
@@ -117,6 +118,9 @@ def facts(url: str) -> dict[str, Any]:
                 "memory_policy": info.get("maxmemory_policy"),
                 "append_only": bool(info.get("aof_enabled")),
                 "used_memory": info["used_memory"],
+                "max_memory": info.get("maxmemory", 0),
+                "role": info.get("role", "master"),
+                "append_failed": info.get("aof_last_write_status", "ok") != "ok",
                 "keys": client.dbsize(),
             }
             try:

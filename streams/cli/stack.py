@@ -3,7 +3,7 @@
 import os
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Final
 
 from infra.localstack import Secure, Stack, StackError, is_secure
 from streams.cli.command import FAILED, OK, Command, no_arguments
@@ -188,9 +188,25 @@ def _redis_rows(settings: Settings) -> Iterator[dict[str, Any]]:
     policy = told["memory_policy"]
     evicts = "must be noeviction: an evicted state or fence is lost without a word" if policy != "noeviction" else ""
     yield _row("redis maxmemory-policy", policy, evicts)
+    yield _memory_row(told["used_memory"], told["max_memory"])
+    if told["role"] != "master":
+        yield _row("redis role", told["role"], "is a replica, which takes no writes: set LOYALTY_REDIS to its master")
     fsync = f"appendonly, fsync {told['append_fsync'] or 'not told'}" if told["append_only"] else "none"
     lost = "" if told["append_only"] else "must be appendonly yes: a restart would lose all that is kept"
+    if told["append_failed"]:
+        lost = "the last write to the append-only file failed: look at the disk"
     yield _row("redis persistence", fsync, lost)
+
+
+MEMORY_SHARE_MAX: Final = 0.85
+"""Beyond it Redis is about to be full, and to refuse every commit."""
+
+
+def _memory_row(used: int, most: int) -> dict[str, Any]:
+    """How much of Redis's memory is used, bytes; most 0: there is no limit but the machine's."""
+    found = f"{used / 2**20:,.0f} MiB of {most / 2**20:,.0f}" if most else f"{used / 2**20:,.0f} MiB, no limit set"
+    full = most and used > MEMORY_SHARE_MAX * most
+    return _row("redis memory", found, "is nearly full, and refuses writes then: raise maxmemory" if full else "")
 
 
 def _registry_rows(settings: Settings) -> Iterator[dict[str, Any]]:

@@ -143,3 +143,26 @@ def test_a_log_line_is_one_line_whatever_the_message_holds_and_others_chatter_co
     assert [line.split(" ")[1] for line in lines] == ["level=warning", "level=error", "level=error"]
     assert json.loads(lines[0].partition("msg=")[2]) == 'a "quoted"\nmessage'
     assert "boom" in lines[2].partition("error=")[2]
+
+
+def test_as_json_each_line_is_an_object_with_the_fields_that_the_caller_named() -> None:
+    stream = io.StringIO()
+    root = logging.getLogger()
+    before = root.handlers[:], root.level
+    try:
+        logs.set_up("INFO", stream, "json")
+        logging.getLogger("loyalty.x").warning(
+            'a "quoted"\nmessage \x1b[31m', extra={"partition": 3, "customer": "anna"}
+        )
+        try:
+            raise ValueError("boom")
+        except ValueError:
+            logging.getLogger("loyalty.x").exception("it failed")
+    finally:
+        root.handlers[:], root.level = before
+    first, second = (json.loads(line) for line in stream.getvalue().splitlines())
+    assert {name: first[name] for name in first if name != "ts"} == {
+        "level": "warning", "logger": "loyalty.x", "msg": 'a "quoted"\nmessage \x1b[31m', "partition": 3,
+    }  # fmt: skip
+    assert "boom" in second["error"]
+    assert "\x1b" not in stream.getvalue()
