@@ -39,7 +39,7 @@ class Lookup:
             socket_connect_timeout=CONNECT_TIMEOUT_S,
         )
         self._keys = keys
-        self._partitions: int | None = None
+        self._partitions = 0
 
     def close(self) -> None:
         """Close the connection; the next call opens another."""
@@ -48,7 +48,7 @@ class Lookup:
     @property
     def partitions(self) -> int:
         """As the first worker wrote it to `loyalty:meta`; 0: no worker has been here."""
-        if self._partitions is None:
+        if not self._partitions:  # written once, and never changed
             self._partitions = int(self._redis.hget(self._keys.meta(), "partitions") or 0)
         return self._partitions
 

@@ -24,6 +24,7 @@ from urllib.request import Request, urlopen
 import pytest
 
 from sinks.metrics import Metrics
+from streams.programme import CATALOGUE
 
 START_S = 20.0
 
@@ -111,16 +112,8 @@ def _answers(address: str) -> bool:
         return False
 
 
-PROGRAMME = frozenset(
-    {
-        "loyalty_customers", "loyalty_customers_at_risk", "loyalty_value_365d", "loyalty_customer_equity",
-        "loyalty_value_share", "loyalty_gained_total", "loyalty_lost_total", "loyalty_won_back_total",
-        "loyalty_retention_ratio", "loyalty_care_reminders", "loyalty_complaints_open", "loyalty_complaints_overdue",
-        "loyalty_longest_untouched_seconds", "loyalty_lost_by_store",
-    }
-)  # fmt: skip
-"""The programme's figures as one exporter tells them: names of the contract, and complaints overdue by severity and
-customers lost by store."""
+PROGRAMME = frozenset(CATALOGUE)
+"""The programme's figures as the exporter tells them."""
 
 NAME = re.compile(r"\bloyalty_[a-z0-9_]+")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import groupby
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -13,9 +12,11 @@ from streams.programme.figure import Figure
 
 
 def families(figures: Iterable[Figure]) -> Iterator[Metric]:
-    """A family for each name, its figures in their order; one without a value is left out."""
-    for name, group in groupby(figures, key=lambda one: one.name):
-        held = list(group)
+    """A family for each name, once, wherever its figures stand in the table; one without a value is left out."""
+    by_name: dict[str, list[Figure]] = {}
+    for one in figures:
+        by_name.setdefault(one.name, []).append(one)
+    for name, held in by_name.items():
         first = held[0]
         labels = list(first.labels)
         made: GaugeMetricFamily | CounterMetricFamily

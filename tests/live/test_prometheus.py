@@ -1,4 +1,4 @@
-"""A real Prometheus on two real workers: what it says while all is well, and the drills of the runbooks.
+"""A real Prometheus on two real workers and the exporter: what it says while all is well, and the runbooks' drills.
 
 In each drill something is broken, the alert's own expression becomes true by query, what the runbook says is done, and
 it is no longer true. Nobody waits for an alert's `for:`, and windows of minutes are asked as windows of seconds. The
@@ -33,7 +33,7 @@ from schemas.topics import PURCHASES
 from sinks.access import KafkaAccess
 from streams.topics_admin import create_topics, delete_topics
 from tests.conftest import PARTITIONS, ROOT, environ_of, free_port
-from tests.prometheus import Prometheus, serving
+from tests.prometheus import Prometheus, complaints_of, serving, tool
 
 pytestmark = [pytest.mark.live, pytest.mark.slow]
 
@@ -56,7 +56,8 @@ def shortly(expression: str) -> str:
 
 
 class Deployment:
-    """Two workers on the shared stack, and a Prometheus that scrapes both each second, under the shipped rules."""
+    """Two workers on the shared stack with the exporter of the programme's figures, and a Prometheus that scrapes all
+    three each second, under the shipped rules."""
 
     def __init__(self, stack: Stack, folder: Path) -> None:
         self.stack, self._folder = stack, folder
@@ -64,6 +65,7 @@ class Deployment:
             "LOYALTY_SESSION_MS": SESSION_MS, "LOYALTY_TICK_MS": "200",
         }  # fmt: skip
         self.places = [f"127.0.0.1:{free_port()}" for _ in range(2)]
+        self.exporter = f"127.0.0.1:{free_port()}"
         self.workers: dict[str, subprocess.Popen[bytes]] = {}
         self.prometheus: Prometheus
 
@@ -72,18 +74,20 @@ class Deployment:
         made = yaml.safe_load((RULES / "prometheus.yml").read_text())
         made["global"] = {"scrape_interval": "1s", "scrape_timeout": "900ms", "evaluation_interval": "1s"}
         made["rule_files"] = [str(RULES / name) for name in made["rule_files"]]
-        worker, *_ = made["scrape_configs"]
+        worker, programme, *_ = made["scrape_configs"]
         worker["static_configs"] = [{"targets": self.places}]
-        made["scrape_configs"] = [worker]
+        programme["static_configs"] = [{"targets": [self.exporter]}]
+        programme["scrape_interval"] = "1s"
+        made["scrape_configs"] = [worker, programme]
         path = self._folder / "prometheus.yml"
         path.write_text(yaml.safe_dump(made))
         return path
 
     def start(self, place: str) -> None:
-        """`loyalty worker`, its metrics at `place`."""
+        """`loyalty worker`, its metrics at `place`; or the exporter at its own."""
         log = (self._folder / f"worker-{place.rpartition(':')[2]}.log").open("ab")
-        command = [sys.executable, "-m", "streams", "worker"]
-        env = {**self.environ, "LOYALTY_METRICS": place}
+        command = [sys.executable, "-m", "streams", "exporter" if place == self.exporter else "worker"]
+        env = {**self.environ, "LOYALTY_METRICS": place, "LOYALTY_EXPORTER": self.exporter}
         self.workers[place] = subprocess.Popen(command, cwd=ROOT, env=env, stdout=log, stderr=log)
         log.close()
 
@@ -98,6 +102,7 @@ class Deployment:
         """Wait until both answer, each partition has one owner, ticks come and nothing waits."""
         ask = self.prometheus.until
         ask('count(up{job="loyalty-worker"} == 1) == 2', "both workers answer")
+        ask('up{job="loyalty-programme"} == 1', "the exporter answers")
         ask(f"sum(loyalty_partition_owned) == {PARTITIONS}", "each partition has an owner")
         ask("time() - max(loyalty_last_tick_timestamp_seconds) < 5", "somebody writes ticks")
         ask(f"count(time() - loyalty_stream_time_seconds < 10) == {PARTITIONS}", "stream time goes with the clock")
@@ -121,7 +126,7 @@ def deployed(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     deployment = Deployment(stack, folder)
     with serving(deployment.config(), folder / "data", free_port()) as deployment.prometheus:
         try:
-            for place in deployment.places:
+            for place in (*deployment.places, deployment.exporter):
                 deployment.start(place)
             deployment.whole()
             yield deployment
@@ -161,6 +166,9 @@ def test_all_rules_are_loaded_and_none_is_true_while_all_is_well(deployed: Deplo
     assert not any(loaded.values()), loaded
     true = {name: found for name in OF_WORKERS if (found := prometheus.query(ALERTS[name]))}
     assert not true
+    prometheus.until("sum(loyalty_customers) == 20", "the exporter has counted all customers")
+    with urlopen(f"http://{deployed.exporter}/metrics", timeout=10) as exposition:
+        assert not complaints_of(tool("promtool"), exposition.read())
     build = prometheus.query("loyalty_build_info")
     assert len(build) == 2
     assert all(("clock", "wall") in labels for labels in build)
@@ -217,6 +225,16 @@ def test_poison_records_are_seen_and_listed_with_the_reason(deployed: Deployment
     deployed.whole()
 
 
+def test_an_exporter_that_is_down_is_seen_and_started_again(deployed: Deployment) -> None:
+    prometheus, exporter = deployed.prometheus, deployed.workers[deployed.exporter]
+    exporter.kill()
+    exporter.wait(10)
+    prometheus.until(ALERTS["LoyaltyProgrammeExporterDown"], "the exporter is down")
+    deployed.start(deployed.exporter)  # as the runbook says: loyalty exporter
+    prometheus.until(ALERTS["LoyaltyProgrammeExporterDown"], "it answers again", holds=False)
+    deployed.whole()
+
+
 def test_every_query_of_the_dashboards_is_answered(deployed: Deployment) -> None:
     def answers(board: dict[str, Any]) -> dict[str, bool]:
         asked = [query.replace("$__rate_interval", "1m") for query in queries(board)]
@@ -226,7 +244,17 @@ def test_every_query_of_the_dashboards_is_answered(deployed: Deployment) -> None
     empty = {query for query, has_data in pipeline.items() if not has_data}
     silent = ("loyalty_duplicates_total", "loyalty_late_total", "loyalty_rerouted_total")
     assert not [query for query in empty if not any(name in query for name in silent)]
-    assert answers(dashboards()["programme.json"])  # no exporter here: Prometheus takes them, and has no data
+    programme = answers(dashboards()["programme.json"])
+    empty = {query for query, has_data in programme.items() if not has_data}
+    unheard = (
+        "loyalty_lost",
+        "loyalty_won_back",
+        "loyalty_retention",
+        "loyalty_care_reminders",
+        "loyalty_complaints",
+        "untouched",
+    )
+    assert not [query for query in empty if not any(name in query for name in unheard)]
 
 
 def test_doctor_finds_nothing_wrong_with_the_deployment(deployed: Deployment) -> None:

@@ -20,7 +20,7 @@ from streams.console.words import Words
 from streams.programme import Figure, programme_figures
 
 FIRST: Final = 8
-FIGURES: Final = 400
+FIGURES: Final = 2_000
 _LINES: Final = 6
 _MONTHS: Final = 18
 
