@@ -19,8 +19,8 @@ _OF_THIS_REDIS = re.compile(r"kpi |fence \S+ (since|recovers) ")
 
 _REVIEWED_ANEW = re.compile(r"(customer [^:]+): (state now|hash as_of|customer-value as_of|customer-value at) is ")
 _DRIFTS = re.compile(
-    r"(customer [^:]+): (hash|customer-value) (clv|expected_purchases|network_value|p_alive|p_no_purchase|risk_reasons"
-    r"|risk_score|value_at_stake) is "
+    r"(customer [^:]+): (?:state counted\.clv|(?:hash|customer-value) (?:clv|expected_purchases|network_value|p_alive"
+    r"|p_no_purchase|risk_reasons|risk_score|value_at_stake)) is "
 )
 """Who was folded again is reviewed once at the clock, by which `now` moves, and with it what silence alone drives."""
 
