@@ -21,7 +21,8 @@ run: install  ## real servers, a year of real tills, who rose and fell (4 min; t
 test: lint  ## everything: style, types, arrows, then all tests on their own servers
 ifeq ($(PYTEST_ARGS),)
 	$(BIN)/python -m pytest --numprocesses auto $(filter-out $(ON_SERVERS), $(wildcard tests/*/ tests/test_*.py))
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ON_SERVERS)
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(filter-out tests/chaos/, $(ON_SERVERS))
+	$(BIN)/python -m pytest tests/chaos/
 else
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 endif
