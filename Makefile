@@ -9,6 +9,7 @@ REQ := requirements
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 PYTEST_ARGS ?=
 ON_SERVERS := tests/contract/ tests/live/ tests/chaos/
+ALONE := tests/live/test_registry.py tests/chaos/
 SEEDS ?= 200
 
 help:  ## what make can do here
@@ -21,8 +22,9 @@ run: install  ## real servers, a year of real tills, who rose and fell (4 min; t
 test: lint  ## everything: style, types, arrows, then all tests on their own servers
 ifeq ($(PYTEST_ARGS),)
 	$(BIN)/python -m pytest --numprocesses auto $(filter-out $(ON_SERVERS), $(wildcard tests/*/ tests/test_*.py))
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(filter-out tests/chaos/, $(ON_SERVERS))
-	$(BIN)/python -m pytest tests/chaos/
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder \
+	  $(addprefix --ignore=, $(ALONE)) $(filter-out $(ALONE), $(ON_SERVERS))
+	$(BIN)/python -m pytest $(ALONE)
 else
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 endif

@@ -206,6 +206,11 @@ def test_the_short_subscriber_prints_who_may_leave_by_what_is_at_stake(stack: St
     ]
 
 
+def _hears_ctrl_c() -> None:
+    """As at a terminal: a shell starts what runs in the background, and its children, with SIGINT ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @contextmanager
 def at_a_terminal(stack: Stack, *words: str) -> Iterator[tuple[subprocess.Popen[bytes], bytearray]]:
     """`loyalty WORDS` at a terminal of 40 lines and 120 columns, and all that it has written."""
@@ -214,6 +219,7 @@ def at_a_terminal(stack: Stack, *words: str) -> Iterator[tuple[subprocess.Popen[
     process = subprocess.Popen(
         [sys.executable, "-m", "streams", *words], cwd=ROOT, stdin=its, stdout=its, stderr=its,
         env={**environ_of(stack, "examples"), "TERM": "xterm"},
+        preexec_fn=_hears_ctrl_c,  # noqa: PLW1509
     )  # fmt: skip
     os.close(its)
     written = bytearray()

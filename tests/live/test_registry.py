@@ -289,8 +289,9 @@ def registry_dies(
     folded = world.until_seen(lambda seen: seen.records == len(first + known), "a known id needs no registry").records
     new.send(other)
     url = until(worker.metrics_url, "it serves /readyz")
-    until(lambda: health(f"{url}/readyz")[0] == 503, "it says that it is not ready")
-    assert "wait for the schema registry: the schema registry" in health(f"{url}/readyz")[1]
+    said = "wait for the schema registry: the schema registry"
+    until(lambda: said in health(f"{url}/readyz")[1], "it says why it is not ready, once it has asked")
+    assert health(f"{url}/readyz")[0] == 503
     assert health(f"{url}/livez")[0] == 200
     with pytest.raises(AssertionError, match=r"the schema registry .* gives no answer"):
         shop.load(topics.PURCHASES, known)
