@@ -40,6 +40,10 @@ class NoSuchSchema(Exception):
     """The registry knows no schema of the id, or none that is Avro. The text follows "schema id 7 of the registry"."""
 
 
+class UnknownId(NoSuchSchema):
+    """The registry says that it has never heard of the id: one that has just come up may not have read all it holds."""
+
+
 class RegistryRefuses(Exception):
     """The registry does not take a schema of ours."""
 
@@ -59,7 +63,7 @@ class SchemaRegistry:
         self._timeout_s = timeout_s
 
     def schema(self, schema_id: int) -> str:
-        """The text of the Avro schema with this id. Raises NoSuchSchema, RegistryAway."""
+        """The text of the Avro schema with this id. Raises NoSuchSchema, of it UnknownId, and RegistryAway."""
         path = f"/schemas/ids/{schema_id}"
         status, told = self._call("GET", path)
         if status == 200 and isinstance(told.get("schema"), str):
@@ -70,7 +74,7 @@ class SchemaRegistry:
                 raise NoSuchSchema("refers to other subjects, which is not followed: register it whole")
             return str(told["schema"])
         if status == 404 and told.get("error_code") == _UNKNOWN_ID:
-            raise NoSuchSchema("is unknown there: the record was written with another registry, or its schema is gone")
+            raise UnknownId("is unknown there: the record was written with another registry, or its schema is gone")
         raise self._away(path, status, told)
 
     def types(self) -> list[str]:

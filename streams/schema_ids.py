@@ -16,7 +16,7 @@ from typing import Final
 
 from schemas import codec, framing, topics
 from schemas.registry import Registered
-from sinks.schema_registry import NoSuchSchema, RegistryAway, RegistryRefuses, SchemaRegistry
+from sinks.schema_registry import NoSuchSchema, RegistryAway, RegistryRefuses, SchemaRegistry, UnknownId
 from streams.settings import LoyaltyError, NotThere, Settings
 
 log = logging.getLogger("loyalty.registry")
@@ -26,6 +26,10 @@ PAUSE_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 ASK_AGAIN_S: Final = 60.0
 """An unknown id may be known later: a registry of several servers, or one whose schema was put back."""
 
+SETTLES_S: Final = 15.0
+"""For so long a registry must have answered before it is believed that an id is unknown: one that keeps its schemas in
+Kafka (seen with Apicurio 3.3) serves before it has read them, and knows none meanwhile."""
+
 DEADLINE_S: Final = 15.0
 """For one answer, whatever the server does; the client's own timeout is a third of it."""
 
@@ -34,10 +38,12 @@ IMPORTED: Final = (topics.PURCHASES, topics.COMPLAINTS, topics.CONTACTS, topics.
 
 
 class SchemaIds:
-    """What the registry told a worker. `waiting`: why it is being waited for; empty: it is not."""
+    """What the registry told a worker. `waiting`: why it is being waited for; empty: it is not. settles_s: for how long
+    it must have answered until an unknown id is one."""
 
-    def __init__(self, registry: SchemaRegistry) -> None:
-        self._registry = registry
+    def __init__(self, registry: SchemaRegistry, settles_s: float = SETTLES_S) -> None:
+        self._registry, self._settles_s = registry, settles_s
+        self._answers_since: float | None = None  # the first answer since it was away, or since we began
         self._one_at_a_time = asyncio.Lock()
         self._refused: dict[int, float] = {}  # until when, oldest first
         self.registered = Registered(registry.place)
@@ -68,24 +74,37 @@ class SchemaIds:
         while True:
             try:
                 asked = asyncio.to_thread(_ask, self._registry, self.registered, schema_id)
-                if not await asyncio.wait_for(asked, DEADLINE_S):
-                    self._refused[schema_id] = time.monotonic() + ASK_AGAIN_S
-                return
+                refused = await asyncio.wait_for(asked, DEADLINE_S)
+                settled = self._settled()
+                if settled or not isinstance(refused, UnknownId):
+                    if refused is not None:
+                        self.registered.refuse(schema_id, str(refused))
+                        self._refused[schema_id] = time.monotonic() + ASK_AGAIN_S
+                    return
+                self.waiting = f"the schema registry {self._registry.place} has just come up, and knows no such id"
+                log.info("asking again for schema id %d: %s", schema_id, self.waiting)
             except (RegistryAway, TimeoutError) as away:
+                self._answers_since = None
                 self.waiting = str(away) or f"the schema registry {self._registry.place} gives no answer"
                 log.warning("waiting for schema id %d: %s", schema_id, self.waiting)
             await asyncio.sleep(PAUSE_S[min(attempt, len(PAUSE_S) - 1)])
             attempt += 1
 
+    def _settled(self) -> bool:
+        """It has answered now: whether it has done so for long enough."""
+        now = time.monotonic()
+        if self._answers_since is None:
+            self._answers_since = now
+        return now - self._answers_since >= self._settles_s
 
-def _ask(registry: SchemaRegistry, registered: Registered, schema_id: int) -> bool:
-    """Whether the registry has a schema for the id. Raises RegistryAway."""
+
+def _ask(registry: SchemaRegistry, registered: Registered, schema_id: int) -> NoSuchSchema | None:
+    """Learn the schema of the id; why there is none. Raises RegistryAway."""
     try:
         registered.learn(schema_id, registry.schema(schema_id))
     except NoSuchSchema as none:
-        registered.refuse(schema_id, str(none))
-        return False
-    return True
+        return none
+    return None
 
 
 def client(settings: Settings) -> SchemaRegistry | None:
@@ -106,9 +125,11 @@ def asking(settings: Settings) -> Registered | None:
 
     def ask(schema_id: int) -> None:
         try:
-            _ask(registry, registered, schema_id)
+            none = _ask(registry, registered, schema_id)
         except RegistryAway as away:
             raise LoyaltyError(f"{away}; a record names its schema id {schema_id}") from away
+        if none is not None:
+            registered.refuse(schema_id, str(none))
 
     registered.ask = ask
     return registered

@@ -257,6 +257,9 @@ def record_set(start: int, *values: bytes, topic: str = PURCHASES, seek: int = 1
     return RecordSet(topic, 0, records, start, start + len(values), seek)
 
 
+SETTLES_S = 0.2
+
+
 @pytest.fixture
 def worker(fake: FakeRegistry, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Runs a test with one owned partition and ids asked of `fake`."""
@@ -264,7 +267,7 @@ def worker(fake: FakeRegistry, monkeypatch: pytest.MonkeyPatch) -> Callable[...,
 
     def run(test: Callable[[Ownership, SchemaIds, list[Decoding], FakeSource], Any]) -> None:
         async def go() -> None:
-            ids, source, runners = SchemaIds(client(fake, timeout_s=0.3)), FakeSource(), []
+            ids, source, runners = SchemaIds(client(fake, timeout_s=0.3), SETTLES_S), FakeSource(), []
 
             def make(partition: int) -> Decoding:
                 runners.append(Decoding(Notes(), partition, ids))
@@ -317,6 +320,29 @@ def test_a_set_waits_for_its_ids_and_keeps_its_place(fake: FakeRegistry, worker:
         owner.deliver(record_set(2, framed(3, "c"), framed(4, "d")))
         assert runner.seen[3:] == ["c", "d"], "an id is asked for once"
         assert not fake.asked
+
+    worker(test)
+
+
+def test_a_registry_that_has_just_come_up_is_not_believed_that_it_does_not_know_an_id(
+    fake: FakeRegistry, worker: Worker
+) -> None:
+    """Killed and started again, it serves before it has read the schemas that it holds."""
+
+    async def test(owner: Ownership, ids: SchemaIds, runners: list[Decoding], _: FakeSource) -> None:
+        (runner,) = runners
+        owner.deliver(record_set(0, framed(8)))
+        await until(lambda: runner.seen, "an id that it has answered about for long enough is refused")
+        assert runner.seen == [f"schema id 8 of the registry {fake.url} is unknown there: the record was written with "
+                               "another registry, or its schema is gone"]  # fmt: skip
+        fake.fail = lambda _: (500, b"oops")
+        owner.deliver(record_set(1, framed(3, "a")))
+        await until(lambda: "answers 500" in ids.waiting, "it is away")
+        fake.fail = lambda _: None
+        await until(lambda: "has just come up" in ids.waiting, "it knows no such id yet")
+        assert len(runner.seen) == 1
+        fake.schemas[3] = library.text(PURCHASES)
+        await until(lambda: runner.seen[1:] == ["a"], "now it does")
 
     worker(test)
 
