@@ -18,15 +18,16 @@ from processors.customer import Customer
 from processors.days import DAY_MS
 from processors.history import History, within
 from processors.policy import Policy, Tier
+from processors.sketch import SHARES
 from processors.tier import SHARE, ends_by_time, figure_of, most_missed, qualified, surroundings
 from processors.value import Figures, figures
 from processors.view import view
 from streams import serving, summary
 from streams.customers_now import CustomersNow, whole
+from streams.programme import programme_figures
 from streams.settings import Settings
 
 LEVELS: Final = ("OK", "WATCH", "AT_RISK", "LOST")
-SHARES: Final = (0.01, 0.05, 0.1, 0.2, 0.5)
 RISKY_MAX: Final = 2_000
 DUE_MAX: Final = 300
 """Of an employee; those of nobody are an employee's, too."""
@@ -118,9 +119,9 @@ class Load(Struct, frozen=True):
 
 class Survey(Struct, frozen=True, kw_only=True):
     """All of it. as_of: the latest clock, ms; seconds: what the pass took. scores: customers not lost by twentieths of
-    their score. shares: share of customers to share of value. equity, expected, orders: of those not lost: contribution
-    expected (minor units), purchases expected in 365 days. falling_all, rising_all, risky_all: how many there are, of
-    whom the lists have the first. segments, layers: customers."""
+    their score. shares (of customers to of value), equity and what is at stake are the programme's figures, as
+    everywhere; expected: purchases in 365 days of those not lost, as of the clock. falling_all, rising_all, risky_all:
+    how many there are, of whom the lists have the first. layers: customers."""
 
     as_of: int | None
     seconds: float
@@ -185,7 +186,6 @@ class Gathered:
         self._due: dict[str | None, Best] = defaultdict(lambda: Best(DUE_MAX))
         self._first: Counter[str | None] = Counter()
         self._scores = [0] * _SCORES
-        self._equity: Counter[str] = Counter()
         self._layers: Counter[str] = Counter()
         self._expected = 0.0
 
@@ -200,7 +200,6 @@ class Gathered:
         self._views.append({name: seen[name] for name in _SLIM})
         self._layers[seen["loyalty_layer"]] += 1
         if seen["risk_level"] != "LOST":
-            self._equity[seen["tier"]] += seen["clv"] or 0
             self._expected += seen["expected_purchases"] or 0.0
             if seen["risk_score"] is not None:
                 self._scores[min(_SCORES - 1, int(seen["risk_score"] * _SCORES))] += 1
@@ -225,19 +224,25 @@ class Gathered:
     def told(self, clock: int | None, counts: Mapping[str, int], began: float) -> Survey:
         policy, views = self._policy, self._views
         promised = {tier.name: tier.care_every_days for tier in policy.tiers if tier.care_every_days is not None}
-        values = [seen["value_365d"] for seen in views]
+        figures = {(one.name, *one.labels.values()): one.value for one in programme_figures(counts, policy, clock)}
+
+        def amount(name: str, *labels: str) -> int:
+            return int(figures.get((name, *labels)) or 0)
+
+        stakes = {level: amount("loyalty_value_at_stake", level) for level in LEVELS}
+        names = [tier.name for tier in policy.tiers]
         return Survey(
             as_of=clock,
             seconds=monotonic() - began,
             policy=policy,
             customers=len(views),
-            tiers=tuple(summary.tiers(views, [tier.name for tier in policy.tiers])),
-            risks=tuple(summary.risks(views, LEVELS)),
-            shares={str(top): summary.top_share(values, top) for top in SHARES},
+            tiers=tuple(summary.tiers(views, names)),
+            risks=tuple(line._replace(value_at_stake=stakes[line.level]) for line in summary.risks(views, LEVELS)),
+            shares={top: figures["loyalty_value_share", top] for top in SHARES},
             scores=tuple(self._scores),
-            equity=self._equity.total(),
+            equity=amount("loyalty_customer_equity"),
             expected=self._expected,
-            equity_by_tier=dict(self._equity),
+            equity_by_tier={name: amount("loyalty_customer_equity_by_tier", name) for name in names},
             layers=dict(self._layers),
             untouched=tuple(summary.untouched(views, promised)),
             employees=tuple(serving.employees(views, counts, policy.employees.least_cases)),

@@ -5,13 +5,14 @@ from __future__ import annotations
 from processors.care.why import Why as NotNow
 from processors.policy import Policy
 from processors.policy_diff import Lack, Move
+from processors.sketch import SHARES
 from sinks.dead_letters import DeadLetter
 from streams import serving, summary
 from streams.console.person import Entry, Person, Told
 from streams.console.pipeline import Part, Pipeline, Worker
 from streams.console.story import Event, Story
 from streams.console.supposing import Supposed
-from streams.console.survey import LEVELS, SHARES, Due, Load, Moving, Risky, Survey, Why
+from streams.console.survey import LEVELS, Due, Load, Moving, Risky, Survey, Why
 from streams.policy_diff import Diff
 from streams.texts import read_policy
 from tests.conftest import ROOT
@@ -118,7 +119,7 @@ def survey(**more: object) -> Survey:
             summary.TierLine(name, 10, 0.25, 700_000, 0.25) for name in ("platinum", "gold", "silver", "member")
         ),
         "risks": tuple(summary.RiskLine(level, 10 + place, 1_000 * place) for place, level in enumerate(LEVELS)),
-        "shares": {str(share): share for share in SHARES},
+        "shares": {share: float(share) for share in SHARES},
         "scores": tuple(range(20)),
         "equity": 21_300_000,
         "expected": 10_313.4,

@@ -22,6 +22,7 @@ from kafka import KafkaProducer
 from schemas import codec
 from schemas.topics import CONTACTS, PURCHASES
 from sinks.access import KafkaAccess
+from streams.console.words import words
 from streams.reading import TopicReader
 from tests.conftest import ROOT, free_port
 from tests.console.browser import Page, browsing, chromium
@@ -121,9 +122,16 @@ async def same_figures(page: Page, loyalty: Callable[..., Any]) -> None:
     figures = [json.loads(line) for line in kpi.stdout.splitlines()]
     shown = await page.run("[...document.querySelectorAll('#every tbody tr')].map((row) => row.cells[2].textContent)")
     assert len(shown) == len([one for one in figures if "month" not in one["labels"]]) > 40
-    for one, text in zip((one for one in figures if "month" not in one["labels"]), shown, strict=True):
+    for one, cell in zip((one for one in figures if "month" not in one["labels"]), shown, strict=True):
         if one["value"] is not None and one["unit"] == "customers":
-            assert text == f"{one['value']:,}", one
+            assert cell == f"{one['value']:,}", one
+    held = {(one["figure"], *one["labels"].values()): one["value"] for one in figures}
+    stakes = sum(held["loyalty_value_at_stake", level] for level in ("AT_RISK", "WATCH"))
+    english, currency = words("en"), "USD"
+    assert f"{english.money(stakes, currency)} of expected profit" in text
+    tiles = await page.run("[...document.querySelectorAll('#figures .tile b')].map((one) => one.textContent)")
+    assert english.money(held["loyalty_customer_equity",], currency, short=True) in tiles
+    assert english.percent(held["loyalty_value_share", "0.2"], 0) in tiles
     first = [line["customer_id"] for line in told["most_at_stake"]]
     shown = await page.run("[...document.querySelectorAll('#leaving tbody a.id')].map((one) => one.innerText)")
     assert shown[: len(first)] == first

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from processors.sketch import SHARES
 from streams.console.markup import Html, el, join
 from streams.console.pages import parts
 from streams.console.pages.parts import Ask, Cell
-from streams.console.survey import LEVELS, SHARES, SOON_DAYS, Moving, Survey
+from streams.console.survey import LEVELS, SOON_DAYS, Moving, Survey
 from streams.console.words import Words
 
 SHOWN = 100
@@ -123,8 +124,8 @@ def _top(ask: Ask, seen: Survey) -> Html:
     heads = ((words("tiers.best"), ""), (words("tiers.of_value"), "bar"))
     rows = [
         [
-            Cell(words("tiers.best_of", share=words.percent(top, 0)), "lead"),
-            parts.share(words, seen.shares[str(top)], decimals=1),
+            Cell(words("tiers.best_of", share=words.percent(float(top), 0)), "lead"),
+            parts.share(words, seen.shares[top], decimals=1),
         ]
         for top in SHARES
     ]
