@@ -28,6 +28,7 @@ from sinks.metrics import Seen
 from sinks.store import StoreUnavailable
 from streams import logs, refusals
 from streams.app import LoyaltyApp, build_app
+from streams.ending import cancelled
 from streams.health import HealthServer
 from streams.leader import LiveClock, last_ticks
 from streams.ownership import Ids, RunnerPort
@@ -133,9 +134,10 @@ class Worker:
                 task.result()
             return self._stop if tasks[0] in done else None
         finally:
+            await cancelled(tasks)
             for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+                if not task.cancelled():
+                    task.exception()  # asked for, so that asyncio does not tell of it: what ended us is raised above
 
     # -- before
 
@@ -216,8 +218,7 @@ class Worker:
                     leading.result()
             finally:
                 self._clock = None
-                leading.cancel()
-                await asyncio.wait({leading})
+                await cancelled({leading})
 
     async def _watch(self) -> None:
         """Raises PartitionStopped where nothing moves for STALLED_S though there is work and both servers answer."""
