@@ -223,7 +223,7 @@ def _due(held: list[dict[str, Any]]) -> dict[str, list[int]]:
 
 def problems(dump: Dump) -> list[str]:
     """What is wrong at rest: something unpublished, a due entry too many or too few, a change told twice or missing,
-    a last value or told that is not the one kept."""
+    a last value or told that is not the one kept, news of who was brought that are not of their last review (W2)."""
     return [
         *(f"{name} still holds {n}" for name, n in dump.unpublished.items() if n),
         *due_problems(dump),
@@ -232,6 +232,7 @@ def problems(dump: Dump) -> list[str]:
         *_twice(topics.CARE_REMINDERS, dump.reminders),
         *_value_problems(dump),
         *_told_problems(dump),
+        *_kin_problems(dump),
     ]
 
 
@@ -313,6 +314,17 @@ def _told_problems(dump: Dump) -> Iterator[str]:
         for name in ("tier", "tier_since", "below_since", "level", "level_since", "fading", "fading_since"):
             if told[name] != kept[f"told.{name}"]:
                 yield f"customer {customer_id}: told {name} {told[name]}, keeps {kept[f'told.{name}']}"
+
+
+def _kin_problems(dump: Dump) -> Iterator[str]:
+    for customer_id, kept in dump.states.items():
+        for name, known in kept["history.kin"].items():
+            brought = dump.states.get(name)
+            if brought is None or name not in kept["history.referred"]:
+                continue
+            heard, stands = (known.at, known.clv), (brought["now"], brought["counted.clv"])
+            if heard != stands:
+                yield f"customer {customer_id}: knows {heard} of {name}, who stands at {stands}"
 
 
 # ---- comparing

@@ -24,6 +24,9 @@ _DRIFTS = re.compile(
 )
 """Who was folded again is reviewed once at the clock, by which `now` moves, and with it what silence alone drives."""
 
+_OF_KIN = re.compile(r"customer [^:]+: (?:state history\.kin|(?:hash|customer-value) network_value) is ")
+"""Whoever brought them hears how they stand as of that review; that it is of their last one is among `problems`."""
+
 
 def unexplained(told: list[str]) -> list[str]:
     """The differences that a recovery must not leave."""
@@ -32,6 +35,7 @@ def unexplained(told: list[str]) -> list[str]:
         line
         for line in told
         if not (_OF_THIS_REDIS.match(line) or _REVIEWED_ANEW.match(line))
+        and not (anew and _OF_KIN.match(line))
         and not ((drifts := _DRIFTS.match(line)) and drifts[1] in anew)
     ]
 
