@@ -57,6 +57,8 @@ def points(facts: History, clv: int) -> Points:
 
 
 def _brand(facts: History) -> int:
+    if not facts.touches and not facts.referred:
+        return _NO_SCORE
     given, score = 0, _NO_SCORE
     for touch in facts.touches:  # by time
         given += touch.kind == "RECOMMENDATION" and touch.direction == "IN"
@@ -93,12 +95,21 @@ def months_on_end(purchase_days: bytes) -> int:
 
 def count_capitals(counts: Counter[str], before: Customer | None, after: Customer | None) -> None:
     """Add to `counts` what changed between `before` and `after` in how many customers have which points (V7)."""
-    old, new = (_counted(one) for one in (before, after))
+    old, new = _counted(before), _counted(after)
     if old == new:
         return
-    for held, number in ((old, -1), (new, 1)):
-        for name, class_ in () if held is None else held._asdict().items():
-            counts[f"{_FAMILY}{name}:{class_}"] += number
+    for place in range(len(Points._fields)):
+        was, now = None if old is None else old[place], None if new is None else new[place]
+        if was != now:
+            if was is not None:
+                counts[_name(place, was)] -= 1
+            if now is not None:
+                counts[_name(place, now)] += 1
+
+
+@lru_cache(maxsize=1 << 13)
+def _name(place: int, class_: int) -> str:
+    return f"{_FAMILY}{Points._fields[place]}:{class_}"
 
 
 def _counted(customer: Customer | None) -> Points | None:

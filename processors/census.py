@@ -5,16 +5,15 @@ and rebuild. What depends on the policy of the day is kept with the customer as 
 goes is what came, whatever the policy is by then; the rest follows from the facts. An amount counts within plus and
 minus `AMOUNT_MAX`, so that sums over millions stay within 64 bits.
 
-Each customer has a row in each family (tier, class of value, month of joining, ...). A row that stays moves its numbers
-alone, one that goes takes all of its numbers along.
+Each customer has a row in each family (tier, class of value, month of joining, ...), which comes and goes as a whole.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Iterable
 from functools import lru_cache
-from operator import sub
 from typing import Final
 
 from processors.charge import CUSTOMERS, sort_of
@@ -39,8 +38,11 @@ SQUARE_BITS: Final = 32
 _NEVER: Final = -2
 """Before every programme day."""
 
-Row = tuple[str, tuple[int, ...]]
+Numbers = tuple[int, ...]
+Row = tuple[str, Numbers]
 """What a customer is counted under in a family, and the numbers counted."""
+Pair = tuple[Customer | None, Customer | None]
+"""A customer before and after."""
 
 
 def counted(customer: Customer, seen: Outlook, held: bool, calendar: Calendar) -> Counted:
@@ -67,25 +69,25 @@ def nth_purchase(before: History, after: History) -> tuple[tuple[str, int], ...]
     return (f"nth:{number}", 1), (f"nth_margin:{number}", margin)
 
 
-def count_census(counts: Counter[str], before: Customer | None, after: Customer | None) -> None:
-    """Adds what changed between `before` and `after` (None: not there, or none of the customers) to `counts`."""
-    held = counts.get
-    for family, old, new in zip(FAMILIES, rows(before), rows(after), strict=True):
-        if old == new:
-            continue
-        if old is not None and new is not None and old[0] == new[0]:
-            for name, number in zip(_names(family, old[0]), map(sub, new[1], old[1]), strict=True):
-                if number:
-                    counts[name] = held(name, 0) + number
-            continue
-        if old is not None:
-            for name, number in zip(_names(family, old[0]), old[1], strict=True):
-                if number:
-                    counts[name] = held(name, 0) - number
-        if new is not None:
-            for name, number in zip(_names(family, new[0]), new[1], strict=True):
-                if number:
-                    counts[name] = held(name, 0) + number
+def count_census(counts: Counter[str], pairs: Iterable[Pair]) -> None:
+    """Adds to `counts` what changed between the two of each pair (None: not there, or none of the customers).
+
+    Rows are gathered first and summed at once: many customers of a batch move between the same few.
+    """
+    come, gone = (tuple(defaultdict[str, list[Numbers]](list) for _ in FAMILIES) for _ in range(2))
+    for before, after in pairs:
+        for left, held, old, new in zip(gone, come, rows(before), rows(after), strict=True):
+            if old != new:
+                if old is not None:
+                    left[old[0]].append(old[1])
+                if new is not None:
+                    held[new[0]].append(new[1])
+    for family, left, held in zip(FAMILIES, gone, come, strict=True):
+        for found, sign in ((left, -1), (held, 1)):
+            for row, numbers in found.items():
+                for name, total in zip(_names(family, row), map(sum, zip(*numbers, strict=True)), strict=True):
+                    if total:
+                        counts[name] += sign * total
 
 
 FAMILIES: Final[dict[str, tuple[str, ...]]] = {

@@ -7,13 +7,14 @@ partition comes back from Kafka. What happens once, as exits and reminders do, i
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 from msgspec.structs import replace
 
 from processors.benefits.figures import count_benefits
 from processors.capitals import count_capitals
 from processors.care.people import held_out
-from processors.census import count_census, counted
+from processors.census import Pair, count_census, counted
 from processors.charge import CUSTOMERS, sort_of
 from processors.complaints import count_complaints
 from processors.customer import Customer
@@ -22,11 +23,31 @@ from processors.policy import Policy
 from processors.referrals import count_word_of_mouth
 
 
-def count(counts: Counter[str], before: Customer | None, after: Customer | None, policy: Policy) -> None:
-    """Add to `counts` what changed between `before` and `after`, None: not there. Customers by tier and by level of
+def count(counts: Counter[str], pairs: Sequence[Pair], policy: Policy) -> None:
+    """Add to `counts` what changed between the two of each pair, None: not there. Customers by tier and by level of
     risk; the census (V4, V5, M); capitals (V7); word of mouth (W4); complaints (K4); benefits (T9). Those who serve
     are in no figure of customers; their complaints count. An id that is merged counts where its facts are (D5): merged,
     and merges_refused:self, :loop, :size."""
+    customers = [_of_customers(counts, before, after) for before, after in pairs]
+    for before, after in customers:
+        held, holds = None if before is None else before.told, None if after is None else after.told
+        for kind, was, now in (
+            ("customers", None if held is None else held.tier, None if holds is None else holds.tier),
+            ("risk", None if held is None else held.level, None if holds is None else holds.level),
+        ):
+            if was != now:
+                if was is not None:
+                    counts[f"{kind}:{was}"] -= 1
+                if now is not None:
+                    counts[f"{kind}:{now}"] += 1
+        count_capitals(counts, before, after)
+        count_word_of_mouth(counts, before, after, policy)
+        count_benefits(counts, before, after)
+    count_census(counts, customers)
+
+
+def _of_customers(counts: Counter[str], before: Customer | None, after: Customer | None) -> Pair:
+    """The pair as figures of customers see it; counts merges and complaints, which are of others, too."""
     if (before is not None and before.merge is not None) or (after is not None and after.merge is not None):
         for one, number in ((before, -1), (after, 1)):
             merge = None if one is None else one.merge
@@ -35,21 +56,9 @@ def count(counts: Counter[str], before: Customer | None, after: Customer | None,
         before, after = shown(before), shown(after)
     if before is not None or after is not None:
         count_complaints(counts, before, after)
-    before, after = (None if one is None or sort_of(one.history) != CUSTOMERS else one for one in (before, after))
-    held, holds = (None if one is None else one.told for one in (before, after))
-    for kind, was, now in (
-        ("customers", None if held is None else held.tier, None if holds is None else holds.tier),
-        ("risk", None if held is None else held.level, None if holds is None else holds.level),
-    ):
-        if was != now:
-            if was is not None:
-                counts[f"{kind}:{was}"] -= 1
-            if now is not None:
-                counts[f"{kind}:{now}"] += 1
-    count_census(counts, before, after)
-    count_capitals(counts, before, after)
-    count_word_of_mouth(counts, before, after, policy)
-    count_benefits(counts, before, after)
+    if before is not None and sort_of(before.history) != CUSTOMERS:
+        before = None
+    return before, None if after is None or sort_of(after.history) != CUSTOMERS else after
 
 
 def shown(customer: Customer | None) -> Customer | None:

@@ -40,8 +40,13 @@ class Layer(NamedTuple):
     step: Step | None
 
 
+_UNSEEN: Final = Layer("NONE", (False,) * len(SIGNS), None)
+
+
 def layer_of(facts: History, who: Rhythm | None, day: int, policy: Policy) -> Layer:
     """The layer on programme day `day` (L1, L2); facts: within the window ending on it."""
+    if not policy.loyalty.layers:
+        return _UNSEEN
     measured = _measured(facts, who, day, policy)
     signs = tuple(have >= need for have, need in measured)
     silent = _silent_for_too_long(who, day, policy)
@@ -88,9 +93,9 @@ def _silent_for_too_long(who: Rhythm | None, day: int, policy: Policy) -> bool:
     return who is None or who.gap is None or day - who.last > policy.loyalty.repeats.max_silence_gaps * who.gap
 
 
-def silent_day(who: Rhythm, day: int, policy: Policy) -> int | None:
+def silent_day(who: Rhythm | None, day: int, policy: Policy) -> int | None:
     """The programme day after `day` from which the silence is too long for `repeats`; None: it is already."""
-    if who.gap is None:
+    if who is None or who.gap is None or not policy.loyalty.layers:
         return None
     first = who.last + int(policy.loyalty.repeats.max_silence_gaps * who.gap) + 1
     return first if first > day else None

@@ -8,11 +8,12 @@ from processors.customer import Customer
 from processors.loyalty import Layer, layer_of
 from processors.policy import Policy
 from processors.risk import Risk, assess
+from processors.value import rhythm
 from processors.worth import Worth, worth
 
 
 class Outlook(NamedTuple):
-    """risk: None of who never bought. All as of the customer's last review."""
+    """risk: None of who never bought, and where none is assessed. All as of the customer's last review."""
 
     risk: Risk | None
     layer: Layer
@@ -23,6 +24,7 @@ def outlook(customer: Customer, policy: Policy, risk: Risk | None = None) -> Out
     """The outlook of `customer` as last reviewed. risk: that of the last review; spares work and changes nothing."""
     history, day = customer.history, policy.calendar.day_of(customer.now)
     seen = assess(customer.id, history, customer.told, day, policy) if risk is None else risk
-    who = None if seen is None else seen.who
-    layer = layer_of(history, who, day, policy)
-    return Outlook(seen, layer, worth(history, who, 0.0 if seen is None else seen.alive, day, policy))
+    if seen is None:
+        layer = layer_of(history, rhythm(history.purchase_days), day, policy)
+        return Outlook(None, layer, worth(history, None, 0.0, day, policy))
+    return Outlook(seen, layer_of(history, seen.who, day, policy), worth(history, seen.who, seen.alive, day, policy))

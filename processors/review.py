@@ -27,13 +27,14 @@ from processors.outputs import CareReminder, Output
 from processors.policy import Policy
 from processors.risk import Risk
 from processors.tier import Surroundings
+from processors.value import rhythm
 from processors.view import View, values
 
 
 class Review(Struct, frozen=True, gc=False):
     """customer: as reviewed, `now` at the review, `next_review` > `now`. outputs: what is to be told, in order. risk:
-    None of who never bought. dropped: (kind, reason) of care that never went; untold: promises kept before anybody was
-    reminded, for the figures."""
+    None of who never bought, and where none is assessed. dropped: (kind, reason) of care that never went; untold:
+    promises kept before anybody was reminded, for the figures."""
 
     customer: Customer
     outputs: tuple[Output, ...]
@@ -56,6 +57,9 @@ def review(customer: Customer, now: int, around: Surroundings, policy: Policy) -
     told, rank = tier.reached(customer.told, history, now, around, policy)
     verdict = tier.decide(told, rank, now, policy)
     told = verdict.told
+    back = worth.paid_back(history, told.paid_back_at, now)
+    if back != told.paid_back_at:
+        told = replace(told, paid_back_at=back)
     until = tier.changes_by_time(told, history, now, policy)
     seen = risk.assess(customer.id, history, told, day, policy)
     transition, waits = None, False
@@ -63,8 +67,9 @@ def review(customer: Customer, now: int, around: Surroundings, policy: Policy) -
         told, transition, waits = _risk(seen, history, told, now, policy)
         until = _earliest(until, None if seen.leaves is None else seen.leaves)
         until = _earliest(until, risk.next_day(seen, told, until, policy))
-        until = _earliest(until, loyalty.silent_day(seen.who, day, policy))
         until = _earliest(until, day + 1 if waits else None)
+    who = rhythm(history.purchase_days) if seen is None else seen.who
+    until = _earliest(until, loyalty.silent_day(who, day, policy))
     due = FOREVER if until is None else calendar.begins_after(until, now)
     if verdict.deadline is not None and verdict.deadline < due:
         due = verdict.deadline
@@ -143,10 +148,7 @@ def _moved(customer: Customer, verdict: tier.Verdict, rank: int, now: int, polic
 
 
 def _risk(seen: Risk, history: History, told: Told, now: int, policy: Policy) -> risk.Verdict:
-    """What the review says of risk, with what it keeps for good: the payback (V2) and the exit (X0-X2)."""
-    back = worth.paid_back(history, told.paid_back_at, now)
-    if back != told.paid_back_at:
-        told = replace(told, paid_back_at=back)
+    """What the review says of risk, with what it keeps for good: the exit (X0-X2)."""
     verdict = risk.decide(seen, history, told, now, policy)
     gone = risk.exit_after(verdict, history, seen, now, policy)
     return verdict if gone is verdict.told.exit else verdict._replace(told=replace(verdict.told, exit=gone))

@@ -69,10 +69,13 @@ class Risk(NamedTuple):
 
 
 def assess(customer_id: str, facts: History, told: Told, day: int, policy: Policy) -> Risk | None:
-    """The risk on programme day `day`; None of who never bought: there is nobody to lose.
+    """The risk on programme day `day`; None of who never bought: there is nobody to lose. None of anybody where the
+    policy assesses none.
 
     facts: within the window ending on `day`.
     """
+    if not policy.risk.assess:
+        return None
     who = rhythm(facts.purchase_days)
     if who is None:
         return None

@@ -208,8 +208,10 @@ class Weights(Struct, frozen=True):
 class Risk(Struct, frozen=True):
     """`horizon_days`: leaving means no purchase within. A level is left downwards only `ease` below its threshold.
     `fading`: the share of the own expectation that the last 90 days may lack before it is told.
-    `typical_value_365d`: what a customer buys for in a year, minor units; 0: `small_spend` says nothing."""
+    `typical_value_365d`: what a customer buys for in a year, minor units; 0: `small_spend` says nothing. `assess`
+    false: nobody's risk is assessed, and no level told; one told before stands."""
 
+    assess: bool = True
     model: Literal["mbg_nbd", "bg_nbd"] = "mbg_nbd"
     parameters: ModelParameters = ModelParameters()
     horizon_days: SomeDays = 60
@@ -266,8 +268,9 @@ class Steadfast(Struct, frozen=True):
 
 
 class Loyalty(Struct, frozen=True):
-    """When each of the five signs of loyalty holds."""
+    """When each of the five signs of loyalty holds. `layers` false: nobody's signs are looked at, all are NONE."""
 
+    layers: bool = True
     repeats: Repeats = Repeats()
     speaks_up: SpeaksUp = SpeaksUp()
     varied: Varied = Varied()

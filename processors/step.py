@@ -374,12 +374,12 @@ class Batch:
         self._happened.clear()
         erased = {one.customer_id for one in self._erased}  # their told is null now, whatever it was before
         outlooks = self._count_all()
+        count(self.counts, [(self._before.get(name), one) for name, one in self._now.items()], self._policy)
         for customer_id, customer in self._now.items():
             before = self._before.get(customer_id)
             held = untold if before is None or customer_id in erased else before.told
             if customer is not None and customer.told != held:
                 told.append(customer_id)
-            count(self.counts, before, customer, self._policy)
             if (before is None or before.merge is None) and (customer is None or customer.merge is None):
                 self._outputs += [Telling(customer_id, one) for one in news(before, customer, self._policy)]
             elif self._merged(customer_id, before, customer):

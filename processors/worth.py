@@ -22,7 +22,7 @@ _YEAR: Final = 365
 
 class Worth(NamedTuple):
     """clv: expected contribution in minor units. basis: how it came about, "model" or "plain". purchases: expected
-    purchase days in the next 365 days, None of who never bought."""
+    purchase days in the next 365 days, None of who never bought, and where no risk is assessed."""
 
     clv: int
     basis: str
@@ -41,6 +41,8 @@ def worth(facts: History, who: Rhythm | None, alive: float, day: int, policy: Po
     """
     rules, spend = policy.clv, policy.spend
     horizon = rules.horizon_days
+    if not policy.risk.assess:
+        who = None
     if who is None or spend is None:
         plain = half_even((facts.margin - facts.serve) * horizon, _YEAR)
         return Worth(clamped(plain), "plain", None if who is None else alive * _living(who, day, (_YEAR,), policy)[0])

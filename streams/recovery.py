@@ -167,9 +167,9 @@ class Recovery(PartitionLoop):
         counts: Counter[str] = Counter()
         for figure, number in happened:
             counts[figure] += number
+        count(counts, [(known.get(name), customer) for name, customer in now.items()], self._policy)
         for name, customer in now.items():
             before = known.get(name)
-            count(counts, before, customer, self._policy)
             gone, left = (None if one is None else one.told.exit for one in (before, customer))
             if left is not None and left != gone:
                 count_exit(counts, gone, left, self._policy)  # the last one of each is all that is known of them
@@ -202,8 +202,7 @@ class Recovery(PartitionLoop):
             if (held := loaded.customers[name]) is not None and held.now <= at
         }
         counts: Counter[str] = Counter()
-        for name in gone:
-            count(counts, loaded.customers[name], None, self._policy)
+        count(counts, [(loaded.customers[name], None) for name in gone], self._policy)
         self._changes = Changes(dict.fromkeys(gone), (), (), (), {})
         marks = dict(self._to_mark[:_LAID_AT_ONCE])
         self._commit = replace(self._still(), erased=gone, marks=marks, counts=counts, recovers=True)

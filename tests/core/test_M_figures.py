@@ -83,8 +83,7 @@ def test_M1_what_goes_is_what_came_whatever_the_policy_is_by_then(text: str, oth
     partition = Partition(policy).run([*plainly(events), events[-1]["occurred_at"] + DAY_MS])
     partition.around_is(tier.surroundings(then, partition.clock or 0), then)
     again: Counter[str] = Counter()
-    for customer in partition.customers.values():
-        count(again, None, customer, then)
+    count(again, [(None, customer) for customer in partition.customers.values()], then)
     assert of_people(partition.counts) == of_people(again)
     for name in tuple(partition.customers):
         partition.erase(name)

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from processors import tier
 from processors.customer import FOREVER
 from processors.policy import Policy
-from processors.review import review
+from processors.review import evaluated, review
+from processors.view import view
 from tests.core.driving import LAST_MS, Partition, plainly
 from tests.core.events import ny, sale
 from tests.core.logs import HOUR_MS, ordered
@@ -49,6 +50,25 @@ def test_T1_T2_T3_what_is_told_equals_the_oracle_for_every_batch_split_and_tick_
         view["tier"], view["tier_since"], expected.below_since,
     )  # fmt: skip
     assert anna.next_review == view["next_review_at"]
+
+
+@given(policies(), st.data())
+@settings(max_examples=60)
+def test_T1_V1_value_and_tiers_alone_are_as_with_risk_and_layers(text, data):
+    bare = text if "[risk]" in text else f"{text}[risk]\n"
+    bare = bare.replace("[risk]", "[loyalty]\nlayers = false\n[risk]\nassess = false")
+    policy = policy_of(text)
+    events = data.draw(histories(policy.programme.time_zone))
+    log = data.draw(ordered(events, events[-1]["occurred_at"] + data.draw(st.integers(0, 500)) * DAY_MS))
+    whole, alone = Partition(policy).run(plainly(log)), Partition(policy_of(bare)).run(plainly(log))
+    assert alone.tiers("anna") == whole.tiers("anna")
+    assert (alone.risks, alone.customers["anna"].told.level) == ([], "OK")
+    anna = evaluated(alone.customers["anna"], whole.customers["anna"].now, alone.policy)
+    seen, shown = view(anna, alone.policy), view(whole.customers["anna"], policy)
+    same = [name for name in seen if name.endswith("_365d") or name.startswith(("tier", "lifetime", "paid_back"))]
+    assert {name: seen[name] for name in same} == {name: shown[name] for name in same}
+    assert seen["loyalty_layer"] == "NONE"
+    assert {name for name in ("p_alive", "risk_score", "value_at_stake") if seen[name] is not None} == set()
 
 
 @given(policies(), st.data())

@@ -290,7 +290,7 @@ def _counters(world: World, undisturbed: World) -> None:
             one = state.decode(blob)
             if name.startswith(PLACE):
                 continue
-            count(there, None, one, policies[held.views[name]["policy"]] if _is_seen(one) else world.shop.policy)
+            count(there, [(None, one)], policies[held.views[name]["policy"]] if _is_seen(one) else world.shop.policy)
         counted, present = ({name: n for name, n in c.items() if n and _of_people(name)} for c in (held.kpi, there))
         assert counted == present, f"p{partition}: counted {counted}, there are {present}"
         if not world.rewound:
