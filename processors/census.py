@@ -127,7 +127,13 @@ def rows(customer: Customer | None) -> tuple[Row | None, ...]:
     if customer is None or customer.counted is None:
         return _NOWHERE
     held, history, told = customer.counted, customer.history, customer.told
-    value, margin, serve = within_bounds(history.value), within_bounds(history.margin), within_bounds(history.serve)
+    value, margin, serve = history.value, history.margin, history.serve
+    if not (
+        -AMOUNT_MAX <= value <= AMOUNT_MAX
+        and -AMOUNT_MAX <= margin <= AMOUNT_MAX
+        and -AMOUNT_MAX <= serve <= AMOUNT_MAX
+    ):
+        value, margin, serve = within_bounds(value), within_bounds(margin), within_bounds(serve)
     contribution = margin - serve
     touches = sum(touch.direction == "OUT" for touch in history.touches) if history.touches else 0
     active, first = int(history.sales > 0), history.first_purchase_at

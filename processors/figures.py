@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from msgspec.structs import replace
-
 from processors.benefits.figures import count_benefits
 from processors.capitals import count_capitals
 from processors.care.people import held_out
@@ -74,4 +72,8 @@ def is_counted(customer: Customer) -> bool:
 def with_counted(customer: Customer, seen: Outlook, policy: Policy) -> Customer:
     """The customer as they are committed: with what `count` counts of them. seen: as of their last review."""
     held = held_out(policy.programme.name, customer.id, policy.programme.holdout)
-    return replace(customer, counted=counted(customer, seen, held, policy.calendar))
+    after = counted(customer, seen, held, policy.calendar)
+    return Customer(
+        customer.id, customer.history, customer.told, customer.now, customer.next_review, customer.context,
+        customer.merge, after,
+    )  # fmt: skip

@@ -113,5 +113,7 @@ def _json(found: Layer) -> str:
 
 def answers(facts: History) -> tuple[int | None, int | None]:
     """(would recommend, will buy again): the last answers of the year, 0 to 10 (L3)."""
+    if not facts.touches:
+        return None, None
     said = {touch.item: touch.score for touch in facts.touches if touch.kind == "SURVEY" and touch.score is not None}
     return said.get("WOULD_RECOMMEND", said.get(None)), said.get("WILL_BUY_AGAIN")

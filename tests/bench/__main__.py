@@ -31,6 +31,8 @@ PORTS = (21_700, 21_702, 21_703)  # Kafka, Redis, metrics
 STAGES = ("decode", "order", "load", "fold", "commit")
 WAIT_S = 3600.0
 WORKS = {
+    "tiers-300k": ("CDNOW repeated, value and tiers alone", 300_000, "policy-tiers.toml"),
+    "tiers-1200k": ("CDNOW repeated, value and tiers alone", 1_200_000, "policy-tiers.toml"),
     "cdnow-300k": ("CDNOW repeated", 300_000, "policy.toml"),
     "cdnow-1200k": ("CDNOW repeated", 1_200_000, "policy.toml"),
     "completejourney": ("completejourney, the whole year", 0, "policy-completejourney.toml"),
