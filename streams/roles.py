@@ -33,7 +33,7 @@ _SCRIPTS: Final = (
 )
 """What the scripts call, and what is called beside them: a test compares it with them."""
 
-_CONNECTS: Final = "+ping +select"
+_CONNECTS: Final = "+ping +select +time"
 
 
 class Grant(NamedTuple):
@@ -51,6 +51,11 @@ class Role(NamedTuple):
     name: str
     kafka: tuple[Grant, ...]
     redis: str
+
+    @property
+    def redis_commands(self) -> tuple[str, ...]:
+        """The commands that `redis` allows, as its rules name them."""
+        return tuple(word.removeprefix("+") for word in self.redis.split() if word.startswith("+"))
 
 
 def roles(settings: Settings) -> tuple[Role, ...]:

@@ -236,6 +236,80 @@ def test_ops_sees_that_all_is_well_and_no_secret_is_shown(lived: Secured) -> Non
         admin.close()
 
 
+# ---- doctor, by each role
+
+
+def doctor(lived: Secured, login: str, *words: str) -> tuple[int, dict[str, dict[str, str]]]:
+    done = lived.run(login, "doctor", "--json", *words)
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert secret_of(lived, login) not in done.stdout + done.stderr
+    return done.returncode, {row["what"]: row for row in rows if "what" in row}
+
+
+@pytest.mark.parametrize("role", [role for role in ROLES if role != "admin"])
+def test_each_role_is_told_that_it_has_what_it_needs(lived: Secured, role: str) -> None:
+    code, found = doctor(lived, role)
+    assert code == 0, [row for row in found.values() if row["wrong"]]
+    needs = next(one for one in roles(lived.settings(role)) if one.name == role)
+    number = sum(len(grant.operations) for grant in needs.kafka)
+    assert found["kafka rights"]["found"] == f"{number} of the {number} that {role} needs"
+    commands = len(needs.redis_commands)
+    if needs.redis:
+        assert found["redis rights"]["found"] == f"{commands} of the {commands} commands that {role} needs"
+        assert "ms to ours" in found["redis clock"]["found"]
+    assert ("ms to ours" in found["kafka clock"]["found"]) is (role == "worker")
+
+
+@pytest.mark.parametrize(("login", "needs", "kafka", "redis_lacks"), [
+    ("ops", "worker", "READ, WRITE on topic ticks", "+multi"),
+    ("reader", "worker", "READ on group loyalty; WRITE, DESCRIBE on transactional id loyalty-*", "+multi"),
+    ("worker", "pos", "WRITE on topic purchases", None),
+    ("subscriber", "reader", "READ on topic policies", "+get +mget +zscan"),
+    ("worker", "ops", "DESCRIBE on group *; DESCRIBE, DESCRIBE_CONFIGS on the cluster", "+info +dbsize +config|get"),
+])  # fmt: skip
+def test_who_lacks_a_right_is_told_which(
+    lived: Secured, login: str, needs: str, kafka: str, redis_lacks: str | None
+) -> None:
+    code, found = doctor(lived, login, "--role", needs)
+    assert code == 1
+    assert kafka in found["kafka rights"]["wrong"]
+    if redis_lacks is not None:
+        assert found["redis rights"]["wrong"].startswith(f"lacks {redis_lacks}")
+
+
+def test_doctor_leaves_nothing_behind_in_topics_or_redis(lived: Secured) -> None:
+    def seen() -> tuple[dict[TopicPartition, int], list[bytes]]:
+        admin = KafkaConsumer(**lived.settings("admin").kafka.options())
+        parts = [TopicPartition(topic, number) for topic in topics.TOPICS
+                 for number in admin.partitions_for_topic(topic) or ()]  # fmt: skip
+        try:
+            with redis.Redis.from_url(lived.settings("admin").redis) as client:
+                return admin.end_offsets(parts), sorted(client.keys("*"))
+        finally:
+            admin.close()
+
+    before = seen()
+    assert len(before[0]) > 20
+    for login in ("worker", "admin"):
+        assert doctor(lived, login, "--role", "worker")[0] == 0
+    assert seen() == before
+
+
+def test_one_command_less_of_a_worker_in_redis_is_named(lived: Secured) -> None:
+    from sinks import probing
+
+    (worker,) = (role for role in roles(lived.settings("worker")) if role.name == "worker")
+    with redis.Redis.from_url(lived.settings("admin").redis) as admin:
+        rules = [word for word in worker.redis.split() if word != "+xtrim"]
+        admin.execute_command("ACL", "SETUSER", "narrow", "on", ">narrow", "-@all", *rules)
+        url = lived.settings("pos").redis.replace("://", "://narrow:narrow@")
+        try:
+            assert probing.refused(url, Keys("loyalty"), worker.redis_commands) == ["xtrim"]
+            assert len(probing.refused(url, Keys("other"), worker.redis_commands)) > 20, "those keys are not its own"
+        finally:
+            admin.execute_command("ACL", "DELUSER", "narrow")
+
+
 # ---- refusals
 
 
@@ -526,6 +600,7 @@ def test_what_scripts_call_is_what_a_worker_may() -> None:
         "select",
         "get",
         "xlen",
+        "time",
     }
 
 
