@@ -99,6 +99,7 @@ class Assembly:
             policies=self._policies,
             metrics=self._metrics,
             config=self._config,
+            marks=self._store.log_marks,
         )
 
     def seen(self, seen: Seen) -> None:

@@ -16,6 +16,7 @@ from typing import Final, Protocol, TypeVar
 from processors.policy import Policy
 from schemas.told import LastTold
 from sinks.commit import Answer, Commit, Fence, Load, Loaded
+from sinks.marks import Marks
 from sinks.metrics import Metrics
 from sinks.outbox import OutboxAhead
 from sinks.position import Position
@@ -24,6 +25,7 @@ from streams.partition import AskEnds, Effect, Fenced, NeedPolicy, PartitionLoop
 from streams.plan import LoopConfig
 from streams.recovery import Recovery, Target, back_again
 from streams.time_order import End, KafkaRecord
+from streams.told_log import DeadLetterLog
 
 log = logging.getLogger("loyalty.runner")
 
@@ -64,7 +66,7 @@ class Policies(Protocol):
 
 
 class Runner:
-    """One partition. Life: start, run (with deliveries), stop."""
+    """One partition. Life: start, run (with deliveries), stop. marks: of customers, for the log."""
 
     def __init__(
         self,
@@ -76,11 +78,13 @@ class Runner:
         policies: Policies,
         metrics: Metrics,
         config: LoopConfig,
+        marks: Marks | None = None,
     ) -> None:
         self.partition = partition
         self.progress = 0
         self._store, self._publisher, self._ends = store, publisher, ends
         self._policies, self._metrics, self._config = policies, metrics, config
+        self._dead_letters = DeadLetterLog(partition, marks or Marks())
         self._loop: PartitionLoop | None = None
         self._news = asyncio.Event()
         self._stopping = self._running = self._displaced = False
@@ -215,6 +219,8 @@ class Runner:
         self._metrics.took("commit", perf_counter() - began)
         if answer is Answer.FENCED:
             self._metrics.fenced.inc()
+        else:
+            self._dead_letters.committed(commit)
         loop.committed(answer)
         self._metrics.committed(commit, perf_counter() - began, time())
         if commit.outbox or commit.writes:

@@ -55,6 +55,7 @@ class Secured:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "secure"
+        self.known: set[str] = set()
         self.kafka, self.redis = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
         self._plain = {name: value for name, value in os.environ.items() if not name.startswith("LOYALTY_")}
         self.start = self._plain | {
@@ -68,6 +69,11 @@ class Secured:
         pairs = (shlex.split(line.removeprefix("export "))[0].split("=", 1) for line in lines)
         made = {**self._plain, "LOYALTY_METRICS": "127.0.0.1:0", "PYTHONPATH": str(ROOT), **dict(pairs), **more}
         return {name: value for name, value in made.items() if value != "-"}
+
+    def ids_in(self, log: str) -> list[str]:
+        """Which customers' ids a log of everything has taken, as they are or escaped."""
+        plain = log.replace("\\\\", "\\")
+        return [name for name in self.known if len(name) > 3 and (name in log or json.dumps(name)[1:-1] in plain)]
 
     def settings(self, role: str, **more: str) -> Settings:
         return Settings.from_env(self.environ(role, **more))
@@ -112,6 +118,8 @@ def lived(secured: Secured, tmp_path_factory: pytest.TempPathFactory) -> Secured
     done = secured.run("worker", "worker", "--until-caught-up", LOYALTY_LOG="DEBUG")
     assert done.returncode == 0, done.stderr[-3000:]
     assert secret_of(secured, "worker") not in done.stdout + done.stderr
+    secured.known.update(("anna", *ids))
+    assert not secured.ids_in(done.stderr)
     return secured
 
 
@@ -205,6 +213,7 @@ def test_a_bomb_by_a_till_is_one_dead_letter_and_the_worker_lives(lived: Secured
         try:
             bomb = b"\0" * (unpacking.BATCH_BYTES_MAX + 1)
             await producer.send_and_wait(topics.PURCHASES, bomb, key=b"bomb", partition=0)
+            await producer.send_and_wait(topics.PURCHASES, b"\0poison", key=b"mallory-4711", partition=0)
             name = next(f"late-{n}" for n in range(100) if partition_of(f"late-{n}".encode(), PARTITIONS) == 0)
             after = codec.write(topics.PURCHASES, sale(name, 900))
             await producer.send_and_wait(topics.PURCHASES, after, key=name.encode(), partition=0)
@@ -212,11 +221,18 @@ def test_a_bomb_by_a_till_is_one_dead_letter_and_the_worker_lives(lived: Secured
             await producer.stop()
 
     asyncio.run(send())
-    done = lived.run("worker", "worker", "--until-caught-up")
+    lived.known.update(("mallory-4711", "late-"))
+    done = lived.run("worker", "worker", "--until-caught-up", LOYALTY_LOG="DEBUG", LOYALTY_LOGS="json")
     assert done.returncode == 0, done.stderr[-3000:]
     assert "the batch cannot be unpacked (Bomb: unpacks to more than 64 MiB" in done.stderr
+    assert not lived.ids_in(done.stderr)
+    lines = [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{")]
+    oversize, poison = (line for line in lines if line["logger"] == "loyalty.dead_letters")
+    assert (oversize["topic"], oversize["partition"], "customer" in oversize) == ("purchases", 0, False)
+    assert poison["offset"] == oversize["offset"] + 1
+    assert re.fullmatch("[0-9a-f]{16}", poison["customer"])
     letters = lived.run("admin", "dead-letters", "list", "--json")
-    assert [json.loads(line)["error"] for line in letters.stdout.splitlines()] == ["Oversize"]
+    assert next(json.loads(line)["error"] for line in letters.stdout.splitlines()) == "Oversize"
     ids = lived.run("reader", "customers", "--json").stdout
     assert '"late-' in ids
 
