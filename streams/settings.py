@@ -82,6 +82,7 @@ class Settings:
     cache_customers: int
     log: str
     logs: str
+    traces: str
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> "Settings":
@@ -394,6 +395,12 @@ SPECS: tuple[Spec, ...] = (
     Spec(field="cache_customers", parse=_between(0, 100_000_000), default="200000", help="states kept in memory"),
     Spec(field="log", parse=_level, default="INFO", help="DEBUG | INFO | WARNING | ERROR"),
     Spec(field="logs", parse=_one_of("text", "json"), default="text", help="form of a worker's log: text | json"),
+    Spec(
+        field="traces",
+        parse=_one_of("off", "otlp", "console"),
+        default="off",
+        help="a worker's traces by OpenTelemetry: off | otlp, to where OTEL_* say | console",
+    ),
 )
 
 

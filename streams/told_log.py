@@ -8,16 +8,26 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import dataclass, field
 from typing import Final
 
 from schemas.topics import DEAD_LETTERS
 from sinks.commit import Commit, Record
 from sinks.marks import Marks
+from streams.tracing import Traces
 
 MOST: Final = 5
 EVERY_S: Final = 10.0
 
 log = logging.getLogger("loyalty.dead_letters")
+
+
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """What a runner tells beside its metrics. marks: of customers, for the log; traces: None where they are off."""
+
+    marks: Marks = field(default_factory=Marks)
+    traces: Traces | None = None
 
 
 class DeadLetterLog:

@@ -76,7 +76,7 @@ def test_no_line_of_a_run_takes_an_id_and_each_dead_letter_is_told_with_its_plac
 
         runner = Runner(
             P, store=Awaited(shop.store), publisher=Nothing(), ends=ends, policies=Nothing(), metrics=Metrics(),
-            config=shop.config, marks=Marks(KEY),
+            config=shop.config, telling=told_log.Telling(Marks(KEY)),
         )  # fmt: skip
         await runner.start()
         running = asyncio.create_task(runner.run())
