@@ -295,6 +295,6 @@ COMMANDS = [
         _arguments,
         doctor,
         "Changes nothing: rights are asked for by requests that are refused for another reason, Kafka's clock by a\n"
-        "transaction that covers no topic and is aborted. Roles: worker, pos, subscriber, reader, ops.",
+        "transaction that covers no topic and is aborted. Roles: worker, pos, subscriber, reader, console, ops.",
     ),
 ]

@@ -118,7 +118,7 @@ COMMANDS = [
         "At LOYALTY_KAFKA and LOYALTY_REDIS, which must be loopback addresses; data under LOYALTY_DATA_DIR. Stacks\n"
         "with other ports and folders live side by side. The first start loads Kafka (100 MB) into the user's cache.\n"
         "With --secure it makes certificates and users under LOYALTY_DATA_DIR/secure, with a file to source for each\n"
-        "role: admin, worker, pos, subscriber, reader, ops (docs/security.md). A folder stays what it was begun as.",
+        "role: admin, worker, pos, subscriber, reader, console, ops (docs/security.md). A folder stays as begun.",
     ),
     Command("stack down", "stop them; the data stays", no_arguments, stack_down),
     Command("stack status", "what of the local stack runs, and where", no_arguments, stack_status),

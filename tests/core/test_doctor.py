@@ -61,7 +61,7 @@ def test_a_login_named_as_a_role_is_asked_for_that_roles_rights_and_another_by_r
         "ops", "pos",
     ]  # fmt: skip
     assert doctor.role_of(None, SETTINGS) is None
-    with pytest.raises(UsageError, match="one of worker, pos, subscriber, reader, ops"):
+    with pytest.raises(UsageError, match="one of worker, pos, subscriber, reader, console, ops"):
         doctor.role_of("boss", SETTINGS)
 
 

@@ -18,8 +18,10 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 import redis
@@ -40,7 +42,7 @@ from tests.core.test_security import NAMES
 
 pytestmark = pytest.mark.live
 
-ROLES = ("admin", "worker", "pos", "subscriber", "reader", "ops")
+ROLES = ("admin", "worker", "pos", "subscriber", "reader", "console", "ops")
 NOON = 1_795_000_000_000
 GOOD = {
     "store_id": "7",
@@ -156,7 +158,7 @@ def test_the_keys_of_odd_ids_lie_with_their_partition_and_nothing_else_was_touch
 
 def test_a_live_worker_ticks_serves_metrics_with_a_token_and_shows_no_secret(lived: Secured) -> None:
     from urllib.error import HTTPError
-    from urllib.request import Request, urlopen
+    from urllib.request import Request
 
     port, token = free_port(), "a-token-of-some-length"
     environ = lived.environ("worker", LOYALTY_METRICS=f"0.0.0.0:{port}", LOYALTY_METRICS_TOKEN=token)
@@ -250,6 +252,45 @@ def test_ops_sees_that_all_is_well_and_no_secret_is_shown(lived: Secured) -> Non
         assert admin.list_group_offsets(["loyalty"]), "lag is what ops are for"
     finally:
         admin.close()
+
+
+# ---- the console and the exporter
+
+
+@contextmanager
+def serving(lived: Secured, role: str, word: str, path: str) -> Iterator[str]:
+    """The address of a command that serves, once `path` answers."""
+    port = free_port()
+    environ = lived.environ(role, **{f"LOYALTY_{word.upper()}": f"127.0.0.1:{port}"})
+    with subprocess.Popen(
+        [sys.executable, "-m", "streams", word], cwd=ROOT, env=environ, stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert wait_for(lambda: urlopen(f"http://127.0.0.1:{port}{path}", timeout=20).status == 200)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+            assert process.wait(60) == 0
+
+
+def test_the_exporter_runs_as_reader(lived: Secured) -> None:
+    with serving(lived, "reader", "exporter", "/metrics") as base:
+        shown = urlopen(f"{base}/metrics", timeout=30).read().decode()
+    assert re.search(r'^loyalty_customers{tier="member"} [1-9]', shown, re.MULTILINE)
+
+
+def test_the_console_shows_every_page_as_its_role_and_sends_nothing_again(lived: Secured) -> None:
+    with serving(lived, "console", "console", "/livez") as base:
+
+        def told(path: str) -> str:
+            return urlopen(f"{base}{path}", timeout=30).read().decode()
+
+        assert wait_for(lambda: 'class="tile' in told("/")), "the first pass is done"
+        for path in ("/", "/risk", "/care", "/tiers", "/what-if", "/stream", "/dead-letters", "/customer?id=anna",
+                     "/customer/told?id=anna"):  # fmt: skip
+            page = told(path)
+            assert "refuses the user" not in page, path
+            assert "may not see it" not in page, path
 
 
 # ---- doctor, by each role
@@ -360,11 +401,19 @@ def test_a_role_is_refused_what_is_not_its_own(lived: Secured, tmp_path: Path, r
     assert secret_of(lived, role) not in done.stderr
 
 
-WRITES = {"admin": set(topics.TOPICS), "pos": set(POS_TOPICS), "subscriber": set(), "reader": set(), "ops": set()}
+WRITES = {
+    "admin": set(topics.TOPICS),
+    "pos": set(POS_TOPICS),
+    "subscriber": set(),
+    "reader": set(),
+    "ops": set(),
+    "console": {topics.CONTACTS},
+}
 READS = {
     "admin": set(topics.TOPICS), "pos": set(), "ops": set(), "reader": {topics.POLICIES},
     "subscriber": {topics.CHURN_RISK, topics.CARE_REMINDERS, topics.TIER_CHANGES, topics.CUSTOMER_VALUE,
                    topics.EMPLOYEE_GRADES},
+    "console": set(topics.TOPICS) - {topics.TOLD, topics.IDENTITIES},
     "worker": {*topics.INPUTS, topics.TOLD, topics.OUTBOX_POSITIONS, topics.IDENTITIES, topics.POLICIES},
 }  # fmt: skip
 
@@ -390,7 +439,7 @@ def test_a_role_reads_its_topics_and_no_other(lived: Secured, role: str) -> None
     assert allowed == READS[role]
 
 
-@pytest.mark.parametrize("role", ["subscriber", "reader", "ops", "pos"])
+@pytest.mark.parametrize("role", ["subscriber", "reader", "console", "ops", "pos"])
 def test_a_role_writes_its_topics_and_no_other(lived: Secured, role: str) -> None:
     allowed = set()
     producer = KafkaProducer(**lived.settings(role).kafka.options(), enable_idempotence=False, max_block_ms=5_000)
@@ -430,6 +479,7 @@ REDIS_TRIED = (
 )  # fmt: skip
 REDIS_ALLOWED: dict[str, set[int]] = {
     "reader": {0, 1, 2, 5},
+    "console": {0, 1, 2, 5},
     "subscriber": {1},
     "ops": {13},
     "worker": {0, 1, 2, 5, 10},
