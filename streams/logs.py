@@ -23,7 +23,7 @@ REPEAT_S: Final = 10.0
 _CHATTY: Final = ("faust", "mode", "aiokafka", "asyncio")
 
 
-FIELDS: Final = ("partition", "topic", "offset", "customer")
+FIELDS: Final = ("partition", "topic", "offset", "customer", "action", "outcome", "role", "session", "number")
 """What `extra` may name. A customer only by its mark: a log outlives an erase, and anything but a Mark is left out."""
 
 

@@ -67,6 +67,7 @@ class Settings:
     exporter: str
     console: str
     console_token: str = field(repr=False)
+    console_read_token: str = field(repr=False)
     clock: str
     schema_registry_url: str = field(repr=False)
     schema_registry_user: str
@@ -100,6 +101,8 @@ class Settings:
                 wrong.append(str(error))
         if not wrong and values["schema_registry_user"] and urlsplit(values["schema_registry_url"]).username:
             wrong.append("LOYALTY_SCHEMA_REGISTRY_USER is set and LOYALTY_SCHEMA_REGISTRY_URL has a user: give one")
+        if not wrong and values["console_token"] and values["console_token"] == values["console_read_token"]:
+            wrong.append("LOYALTY_CONSOLE_READ_TOKEN is LOYALTY_CONSOLE_TOKEN: who may only look needs another one")
         if not wrong:
             wrong = list(logins.wrong(values))
         if wrong:
@@ -346,6 +349,14 @@ SPECS: tuple[Spec, ...] = (
         parse=_token,
         default="",
         help="what the console asks for; needed beyond loopback",
+        secret=True,
+        show=_masked,
+    ),
+    Spec(
+        field="console_read_token",
+        parse=_token,
+        default="",
+        help="another one, for who may look and not act; alone: nobody may act",
         secret=True,
         show=_masked,
     ),
