@@ -62,7 +62,7 @@ docs: .venv/.installed-docs  ## the documentation site in build/site, strictly: 
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 audit: .venv/.installed-audit  ## known vulnerabilities of what is locked; its bill of materials in sbom.json (1 min)
-	@$(BIN)/python $(REQ)/audit.py --sbom sbom.json $(addprefix $(REQ)/, runtime.txt stack.txt study.txt data.txt redis.txt build.txt dev.txt docs.txt)
+	@$(BIN)/python $(REQ)/audit.py --sbom sbom.json $(addprefix $(REQ)/, runtime.txt stack.txt study.txt otel.txt data.txt redis.txt build.txt dev.txt docs.txt)
 
 down:  ## stop the local servers and the console; the data stays
 	@if [ -x $(BIN)/loyalty ]; then $(BIN)/loyalty stack down; \
@@ -109,9 +109,9 @@ FOR_312 = --only-binary=:all: --implementation cp --python-version 3.12 --abi cp
 	  || { echo 'there is no ready-made redis-server for this machine and no compiler: install Redis 6.2 or newer' >&2; exit 1; }
 	@touch $@
 
-.venv/.installed-dev: .venv/.installed $(REQ)/dev.txt
+.venv/.installed-dev: .venv/.installed $(REQ)/dev.txt $(REQ)/otel.txt
 	@echo 'installing what checks'
-	@$(PIP) install --quiet --require-hashes --no-build-isolation -r $(REQ)/dev.txt
+	@$(PIP) install --quiet --require-hashes --no-build-isolation -r $(REQ)/dev.txt -r $(REQ)/otel.txt
 	@touch $@
 
 .venv/.installed-audit: .venv/.installed $(REQ)/audit.txt
@@ -137,5 +137,6 @@ lock: dev  ## write the hashed lock anew from requirements/*.in, with Python 3.1
 	for name in stack study dev docs audit build data redis; do \
 	  $(COMPILE) --constraint $(REQ)/runtime.txt --output-file $(REQ)/$$name.txt $(REQ)/$$name.in || exit 1; \
 	done
+	$(COMPILE) $(addprefix --constraint $(REQ)/, runtime.txt stack.txt dev.txt) --output-file $(REQ)/otel.txt $(REQ)/otel.in
 	for name in data redis; do $(BIN)/python $(REQ)/only_named.py $(REQ)/$$name.in $(REQ)/$$name.txt || exit 1; done
 	! grep -nE '://|find-links|index-url' $(REQ)/*.txt

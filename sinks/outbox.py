@@ -360,8 +360,8 @@ class Publisher:
             try:
                 value, headers = encode_view(own, fields)
             except BrokenView as broken:  # one hash must not hold up all others
-                mark = self._store.mark(customer_id.decode())  # no log takes a customer's id
-                log.error("the view of the customer marked %s in partition %d %s", mark, own, broken)
+                told = {"partition": own, "customer": self._store.log_marks.of(customer_id)}  # no log takes an id
+                log.error("a customer's view in partition %d %s", own, broken, extra=told)
                 continue
             to = partition_of(customer_id, partitions)
             yield CUSTOMER_VALUE, to, customer_id, reframed(heads, CUSTOMER_VALUE, value), headers

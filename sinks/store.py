@@ -27,6 +27,7 @@ from schemas import state
 from sinks.commit import Answer, Commit, Fence, Load, Loaded, Record, Write, senders_of
 from sinks.connection import ANSWER_TIMEOUT_S, PATIENCE_S, Connection, Script, StoreUnavailable
 from sinks.keys import Keys
+from sinks.marks import Marks
 
 __all__ = ["LAYOUT", "MetaMismatch", "Pending", "Store", "StoreUnavailable", "erase_mark"]
 
@@ -85,6 +86,7 @@ class Store:
         self.redis = Connection(redis_url, patience_s=patience_s, answer_timeout_s=answer_timeout_s)
         self._keys = keys
         self._erase_key, self._clock = erase_key, clock
+        self.log_marks = Marks(erase_key)
         self._marks: dict[int, int] = {}  # partition to number of erase marks, of partitions whose fence was read
 
     async def close(self) -> None:

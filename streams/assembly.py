@@ -21,6 +21,8 @@ from streams.runner import Runner
 from streams.schema_ids import SchemaIds
 from streams.settings import LoyaltyError, Settings
 from streams.texts import read_policy, wording
+from streams.told_log import Telling
+from streams.tracing import traces
 
 HOUR_MS = 3_600_000
 
@@ -34,6 +36,7 @@ class Assembly:
         self._metrics = Metrics(settings.partitions)
         self._metrics.is_build(__version__, self.policy.key, settings.clock)
         self._store = Store(settings.redis, Keys(settings.prefix), erase_key=settings.erase_key.encode())
+        self._telling = Telling(self._store.log_marks, traces(settings))
         self._pace = Pace()
         self._policies = TopicPolicies(settings.kafka, self.policy)
         registry = schema_ids.client(settings)
@@ -99,6 +102,7 @@ class Assembly:
             policies=self._policies,
             metrics=self._metrics,
             config=self._config,
+            telling=self._telling,
         )
 
     def seen(self, seen: Seen) -> None:
@@ -112,3 +116,5 @@ class Assembly:
     async def close(self) -> None:
         """Close what is open."""
         await self._store.close()
+        if self._telling.traces is not None:
+            self._telling.traces.close()

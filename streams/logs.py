@@ -1,6 +1,7 @@
 """Logs of a worker: one line a fact on stderr, `key=value` or JSON (LOYALTY_LOGS), by the standard library.
 
-Fields that a caller names by `extra` (`partition`, `topic`, `offset`) are fields of the line in both forms.
+Fields that a caller names by `extra` (`partition`, `topic`, `offset`, and `customer`, a mark in place of the id) are
+fields of the line in both forms.
 
 Faust and aiokafka tell much that is no news (a rebalance in a dozen lines, an absent broker ten times a second):
 of theirs only warnings pass, and the same one at most once in REPEAT_S.
@@ -14,6 +15,7 @@ import sys
 import time
 from typing import Any, Final, TextIO
 
+from sinks.marks import Mark
 from streams import visible
 
 REPEAT_S: Final = 10.0
@@ -21,8 +23,8 @@ REPEAT_S: Final = 10.0
 _CHATTY: Final = ("faust", "mode", "aiokafka", "asyncio")
 
 
-FIELDS: Final = ("partition", "topic", "offset")
-"""What `extra` may name. No customer's id is among them: a log outlives an erase."""
+FIELDS: Final = ("partition", "topic", "offset", "customer", "action", "outcome", "role", "session", "number")
+"""What `extra` may name. A customer only by its mark: a log outlives an erase, and anything but a Mark is left out."""
 
 
 def _facts(record: logging.LogRecord, formatter: logging.Formatter) -> dict[str, Any]:
@@ -31,6 +33,8 @@ def _facts(record: logging.LogRecord, formatter: logging.Formatter) -> dict[str,
     facts: dict[str, Any] = {"ts": stamp, "level": record.levelname.lower(), "logger": record.name}
     facts["msg"] = record.getMessage()
     facts |= {name: getattr(record, name) for name in FIELDS if hasattr(record, name)}
+    if not isinstance(facts.get("customer"), Mark):
+        facts.pop("customer", None)
     if record.exc_info:
         facts["error"] = formatter.formatException(record.exc_info)
     return facts

@@ -230,7 +230,7 @@ class Ownership:
                 ends = await _unless(owned.leaving, self._source().stable_ends(partition))
             except OUTAGES as outage:
                 await _pause(owned.leaving, OUTAGE_PAUSE_S, attempt)
-                log.warning("partition %d waits for Kafka: %r", partition, outage)
+                log.warning("partition %d waits for Kafka: %r", partition, outage, extra={"partition": partition})
                 continue
             if ends is None:
                 break
@@ -328,11 +328,21 @@ class Ownership:
                 if failures == len(FENCED_PAUSE_S):
                     self._fail(PartitionStopped(_contested(owned.partition, error)))
                     return
-                log.warning("partition %d starts again from its fence: %s", owned.partition, error)
+                log.warning(
+                    "partition %d starts again from its fence: %s",
+                    owned.partition,
+                    error,
+                    extra={"partition": owned.partition},
+                )
                 await _pause(owned.leaving, FENCED_PAUSE_S, failures)
                 failures += 1
             except OUTAGES as outage:
-                log.warning("partition %d waits and starts again from its fence: %r", owned.partition, outage)
+                log.warning(
+                    "partition %d waits and starts again from its fence: %r",
+                    owned.partition,
+                    outage,
+                    extra={"partition": owned.partition},
+                )
                 await _pause(owned.leaving, OUTAGE_PAUSE_S, failures)
                 failures = min(failures + 1, len(FENCED_PAUSE_S) - 1)
             except Exception as error:
@@ -370,7 +380,7 @@ class Ownership:
         fence = await runner.start()
         seek, places = await self._source().seek_fence(owned.partition, fence)
         owned.places, owned.runner, owned.seek = places, runner, seek
-        log.debug("partition %d reads from %s", owned.partition, places)
+        log.debug("partition %d reads from %s", owned.partition, places, extra={"partition": owned.partition})
         return True
 
     def _fail(self, error: BaseException) -> None:

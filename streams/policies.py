@@ -112,9 +112,14 @@ def policy_in(record: Any) -> Policy | None:
     try:
         policy = usable_policy(read(POLICIES, record.value)["text"], POLICIES)
     except (BadRecord, PolicyError) as bad:
-        log.error("policies[0]@%d cannot be used: %s", record.offset, bad)
+        log.error("policies[0]@%d cannot be used: %s", record.offset, bad, extra=_lies(record))
         return None
     if policy.key.encode() != record.key:
-        log.error("policies[0]@%d is called %r, its text is %s", record.offset, record.key, policy.key)
+        said = f"{record.key!r}, its text is {policy.key}"
+        log.error("policies[0]@%d is called %s", record.offset, said, extra=_lies(record))
         return None
     return policy
+
+
+def _lies(record: Any) -> dict[str, Any]:
+    return {"topic": POLICIES, "partition": 0, "offset": record.offset}

@@ -124,7 +124,9 @@ def _records(tp: TopicPartition, batch: Any) -> list[KafkaRecord]:
         raise  # a codec that this release does not know, a damaged log: nothing to go on from
     except Exception as error:
         where = f"{tp.topic}[{tp.partition}]@{batch.base_offset} to {batch.next_offset - 1}"
-        log.error("%s: the batch cannot be unpacked (%s: %s): one dead letter", where, type(error).__name__, error)
+        told = {"topic": tp.topic, "partition": tp.partition, "offset": batch.next_offset - 1}
+        said = f"{type(error).__name__}: {error}"
+        log.error("%s: the batch cannot be unpacked (%s): one dead letter", where, said, extra=told)
         value = b"\0" * (bytes_max(tp.topic) + 1)
         return [Unreadable(batch.next_offset - 1, max(batch.max_timestamp, 0), None, value, ())]
 

@@ -4,6 +4,7 @@
     pos         writes purchases, complaints, contacts, customers; reads nothing, has no user of Redis
     subscriber  reads outputs, and the views in Redis that outputs repeat; its groups begin with `subscriber-`
     reader      `loyalty customer` and the like: reads states and views in Redis, policies in Kafka; writes nothing
+    console     `loyalty console`: reads outputs, inputs, dead letters, states and views; writes `contacts`
     ops         sees what there is: topics, groups, lag, settings; neither a record nor a customer
 
 Besides, `admin` may do all: it makes topics. docs/security.md shows the table; tests/live/test_secure.py holds it, each
@@ -33,7 +34,7 @@ _SCRIPTS: Final = (
 )
 """What the scripts call, and what is called beside them: a test compares it with them."""
 
-_CONNECTS: Final = "+ping +select"
+_CONNECTS: Final = "+ping +select +time"
 
 
 class Grant(NamedTuple):
@@ -52,10 +53,15 @@ class Role(NamedTuple):
     kafka: tuple[Grant, ...]
     redis: str
 
+    @property
+    def redis_commands(self) -> tuple[str, ...]:
+        """The commands that `redis` allows, as its rules name them."""
+        return tuple(word.removeprefix("+") for word in self.redis.split() if word.startswith("+"))
+
 
 def roles(settings: Settings) -> tuple[Role, ...]:
     """Those of one installation: its topics, its prefix, its group."""
-    return (_worker(settings), _pos(), _subscriber(settings), _reader(settings), _ops())
+    return (_worker(settings), _pos(), _subscriber(settings), _reader(settings), _console(settings), _ops())
 
 
 def _on_topics(names: tuple[str, ...], *operations: str) -> tuple[Grant, ...]:
@@ -87,6 +93,18 @@ def _subscriber(settings: Settings) -> Role:
 def _reader(settings: Settings) -> Role:
     redis = f"~{Keys(settings.prefix).every()} +get +mget +hget +hgetall +zscan {_CONNECTS}"
     return Role("reader", _on_topics((topics.POLICIES,), "READ"), redis)
+
+
+def _console(settings: Settings) -> Role:
+    """Without what *Send again* writes: that takes the rights of a till on every input."""
+    read = tuple(topic for topic in topics.TOPICS if topic not in (topics.TOLD, topics.IDENTITIES))
+    kafka = (
+        *_on_topics(read, "READ"),
+        *_on_topics((topics.CONTACTS,), "WRITE"),
+        Grant("group", f"{settings.group}-dead-letters", ("DESCRIBE",)),
+    )
+    redis = f"~{Keys(settings.prefix).every()} +get +mget +hget +hmget +hgetall +zscan +xlen +zcard +zrange {_CONNECTS}"
+    return Role("console", kafka, redis)
 
 
 def _ops() -> Role:

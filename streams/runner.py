@@ -24,6 +24,7 @@ from streams.partition import AskEnds, Effect, Fenced, NeedPolicy, PartitionLoop
 from streams.plan import LoopConfig
 from streams.recovery import Recovery, Target, back_again
 from streams.time_order import End, KafkaRecord
+from streams.told_log import DeadLetterLog, Telling
 
 log = logging.getLogger("loyalty.runner")
 
@@ -64,7 +65,7 @@ class Policies(Protocol):
 
 
 class Runner:
-    """One partition. Life: start, run (with deliveries), stop."""
+    """One partition. Life: start, run (with deliveries), stop. telling: logs and traces."""
 
     def __init__(
         self,
@@ -76,11 +77,15 @@ class Runner:
         policies: Policies,
         metrics: Metrics,
         config: LoopConfig,
+        telling: Telling | None = None,
     ) -> None:
         self.partition = partition
         self.progress = 0
         self._store, self._publisher, self._ends = store, publisher, ends
         self._policies, self._metrics, self._config = policies, metrics, config
+        telling = telling or Telling()
+        self._dead_letters = DeadLetterLog(partition, telling.marks)
+        self._trace = None if telling.traces is None else telling.traces.of(partition)
         self._loop: PartitionLoop | None = None
         self._news = asyncio.Event()
         self._stopping = self._running = self._displaced = False
@@ -112,6 +117,8 @@ class Runner:
         if self._loop is not None:
             began = perf_counter()
             self._loop.receive(topic, records, position)
+            if self._trace is not None:
+                self._trace.received(topic, records)
             self._metrics.took("decode", perf_counter() - began)
             self._news.set()
 
@@ -199,7 +206,7 @@ class Runner:
         if load.asks:
             loaded = await self._patiently(lambda: self._store.load(self.partition, load))
         there = perf_counter()
-        self._metrics.took("load", there - began)
+        self._took("load", there - began)
         if loaded.fenced:
             self._metrics.fenced.inc()
         if load.due_until is not None:
@@ -207,18 +214,29 @@ class Runner:
             since = load.due_until if first is None or first.next_review == 0 else first.next_review  # 0: folded again
             self._metrics.due(self.partition, load.due_until - since)
         loop.loaded(loaded)
-        self._metrics.took("fold", perf_counter() - there)
+        self._took("fold", perf_counter() - there)
 
     async def _commit(self, loop: PartitionLoop, commit: Commit) -> None:
+        if self._trace is not None:
+            commit = self._trace.carried(commit)
         began = perf_counter()
         answer = await self._patiently(lambda: self._store.commit(commit))
-        self._metrics.took("commit", perf_counter() - began)
+        self._took("commit", perf_counter() - began)
+        if self._trace is not None:
+            self._trace.ended(answer)
         if answer is Answer.FENCED:
             self._metrics.fenced.inc()
+        else:
+            self._dead_letters.committed(commit)
         loop.committed(answer)
         self._metrics.committed(commit, perf_counter() - began, time())
         if commit.outbox or commit.writes:
             self._publisher.wake(loop.behind)
+
+    def _took(self, stage: str, seconds: float) -> None:
+        self._metrics.took(stage, seconds)
+        if self._trace is not None:
+            self._trace.took(stage, seconds)
 
     async def _ask_ends(self, loop: PartitionLoop, effect: AskEnds) -> None:
         """Ask; where the same question was just answered, wait for a delivery or a moment first."""

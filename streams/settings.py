@@ -67,6 +67,7 @@ class Settings:
     exporter: str
     console: str
     console_token: str = field(repr=False)
+    console_read_token: str = field(repr=False)
     clock: str
     schema_registry_url: str = field(repr=False)
     schema_registry_user: str
@@ -82,6 +83,7 @@ class Settings:
     cache_customers: int
     log: str
     logs: str
+    traces: str
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> "Settings":
@@ -99,6 +101,8 @@ class Settings:
                 wrong.append(str(error))
         if not wrong and values["schema_registry_user"] and urlsplit(values["schema_registry_url"]).username:
             wrong.append("LOYALTY_SCHEMA_REGISTRY_USER is set and LOYALTY_SCHEMA_REGISTRY_URL has a user: give one")
+        if not wrong and values["console_token"] and values["console_token"] == values["console_read_token"]:
+            wrong.append("LOYALTY_CONSOLE_READ_TOKEN is LOYALTY_CONSOLE_TOKEN: who may only look needs another one")
         if not wrong:
             wrong = list(logins.wrong(values))
         if wrong:
@@ -348,6 +352,14 @@ SPECS: tuple[Spec, ...] = (
         secret=True,
         show=_masked,
     ),
+    Spec(
+        field="console_read_token",
+        parse=_token,
+        default="",
+        help="another one, for who may look and not act; alone: nobody may act",
+        secret=True,
+        show=_masked,
+    ),
     Spec(field="clock", parse=_one_of("wall", "data"), default="wall", help="who makes the ticks: wall | data"),
     Spec(
         field="schema_registry_url",
@@ -394,6 +406,12 @@ SPECS: tuple[Spec, ...] = (
     Spec(field="cache_customers", parse=_between(0, 100_000_000), default="200000", help="states kept in memory"),
     Spec(field="log", parse=_level, default="INFO", help="DEBUG | INFO | WARNING | ERROR"),
     Spec(field="logs", parse=_one_of("text", "json"), default="text", help="form of a worker's log: text | json"),
+    Spec(
+        field="traces",
+        parse=_one_of("off", "otlp", "console"),
+        default="off",
+        help="a worker's traces by OpenTelemetry: off | otlp, to where OTEL_* say | console",
+    ),
 )
 
 

@@ -33,10 +33,14 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """What a Kafka cluster says of itself. `release`: the newest that our client knows its protocol to stand for."""
+    """What a Kafka cluster says of itself. `release`: the newest that our client knows its protocol to stand for.
+
+    features: name to the level that is in force, such as `transaction.version`.
+    """
 
     brokers: int
-    release: str
+    release: tuple[int, ...]
+    features: Mapping[str, int]
 
 
 @contextlib.contextmanager
@@ -75,7 +79,15 @@ def cluster(kafka: KafkaAccess) -> Cluster:
     with admin_client(kafka) as admin:
         brokers = admin.describe_cluster()["brokers"]
         data = admin.get_broker_version_data(brokers[0]["broker_id"])
-        return Cluster(len(brokers), ".".join(map(str, data.broker_version)))
+        return Cluster(len(brokers), tuple(data.broker_version), _features(admin))
+
+
+def _features(admin: KafkaAdminClient) -> Mapping[str, int]:
+    try:
+        told = admin.describe_features()
+    except KafkaError:  # brokers before 2.7 know none
+        return {}
+    return {name: found["finalized"][1] for name, found in sorted(told.items()) if "finalized" in found}
 
 
 def partitions_of(topic: Topic, partitions: int) -> int:
@@ -189,7 +201,7 @@ def _with_config(admin: KafkaAdminClient, found: list[Found]) -> list[Found]:
     for row in found:
         wrong = list(row.wrong)
         want = TOPICS[row.name].config()
-        for name in CHECKED_CONFIG if row.name in configs else ():
+        for name in CHECKED_CONFIG if configs.get(row.name) else ():  # none at all: not told to this user
             have = configs[row.name].get(name)
             if name in want and have != want[name]:
                 wrong.append(f"has {name}={have}, needs {want[name]}")

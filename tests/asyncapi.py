@@ -102,6 +102,7 @@ DEAD = {
     "dlq.message": "The field and what was wrong with it.",
     "dlq.at": "When it was refused, UTC milliseconds.",
 }
+TRACED = {"traceparent": "W3C trace context of the batch that told it, where LOYALTY_TRACES is on."}
 DEAD_SOMETIMES = {
     "dlq.retry": "How often it was sent again.",
     "dlq.size": "Its size in bytes, where only its beginning is kept.",
@@ -218,7 +219,7 @@ def dead_letter() -> Node:
 
 def headers(topic: Topic) -> Node:
     """`headers` of a message that has any."""
-    return {"headers": _headers(CLOUDEVENTS | FILTERS[topic.name], {})} if topic.name in FILTERS else {}
+    return {"headers": _headers(CLOUDEVENTS | FILTERS[topic.name], TRACED)} if topic.name in FILTERS else {}
 
 
 def _headers(always: dict[str, str], sometimes: dict[str, str]) -> Node:

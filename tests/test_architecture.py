@@ -38,6 +38,7 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
     "scipy": STUDY,
     "sklearn": STUDY,
     "matplotlib": STUDY,
+    "opentelemetry": ("streams/spans.py",),
 }
 """Who may import what: a module, or everything in a folder (ends with a slash)."""
 

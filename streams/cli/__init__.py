@@ -35,7 +35,7 @@ TABLE: tuple[Entry, ...] = (
     Entry("stack down", "stack", "stop them; the data stays"),
     Entry("stack status", "stack", "what of the local stack runs, and where"),
     Entry("topics create", "stack", "create the topics that are missing"),
-    Entry("doctor", "stack", "print the settings, what they reach and what is wrong with it"),
+    Entry("doctor", "doctor", "print the settings, what they reach and what is wrong with it"),
     Entry("demo", "demo", "a year of real tills from import to summary (make run)"),
     Entry("import", "feed", "send a JSONL, CSV or Avro file of events to a topic"),
     Entry("import-dataset", "feed", "send a data set: cdnow, cdnow-sample, completejourney"),

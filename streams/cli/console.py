@@ -49,7 +49,7 @@ def run_console(args: Namespace, settings: Settings) -> int:
         return OK
     from streams.logs import set_up
 
-    set_up(settings.log)
+    set_up(settings.log, form=settings.logs)
     asyncio.run(_serve(settings, out))
     return OK
 
@@ -61,7 +61,7 @@ async def _serve(settings: Settings, out: Output) -> None:
 
     host, port = settings.console_address
     live = Live(settings)
-    console = Console(live, Guard(host, port, settings.console_token))
+    console = Console(live, Guard(host, port, settings.console_token, settings.console_read_token))
     ended = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)

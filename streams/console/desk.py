@@ -6,11 +6,12 @@ import json
 from functools import cache
 from hashlib import sha256
 from importlib.resources import files
-from typing import Final
+from typing import Any, Final
 
 from aiohttp import web
 
-from streams.console.guard import COOKIE, LASTS_S, Guard
+from streams.console.audit import Audit
+from streams.console.guard import ACT, COOKIE, LASTS_S, Guard
 from streams.console.live import Live
 from streams.console.markup import Html
 from streams.console.pages import parts
@@ -20,6 +21,9 @@ from streams.console.words import Words, chosen, words
 NOTICES_MAX: Final = 1_000
 SESSION: Final = web.RequestKey("session", str)
 """The session of a request, known or new."""
+
+ROLE: Final = web.RequestKey("role", str)
+"""What whoever asks may do: `guard.ACT` or `guard.READ`."""
 
 BACK: Final = web.RequestKey("back", str)
 """The page that an action came from."""
@@ -31,7 +35,7 @@ class Desk:
     """live: what is known; guard: who may. Holds for each session what came of its last action until it is shown."""
 
     def __init__(self, live: Live, guard: Guard) -> None:
-        self.live, self.guard = live, guard
+        self.live, self.guard, self.audit = live, guard, Audit(live.settings.erase_key)
         self._notices: dict[str, tuple[str, bool]] = {}
 
     def words(self, request: web.Request) -> Words:
@@ -53,7 +57,12 @@ class Desk:
             problems=tuple(dict.fromkeys(self.live.problems.values())),
             notice=notice,
             failed=failed,
+            may_act=request[ROLE] == ACT,
         )
+
+    def tell(self, request: web.Request, action: str, outcome: str, customer: str = "", **where: Any) -> None:
+        """The trail of what was done (`audit.py`)."""
+        self.audit.tell(action, outcome, request[ROLE], request[SESSION], customer, **where)
 
     def page(self, ask: Ask, active: str, title: str, inside: Html, status: int = 200) -> web.Response:
         """The whole document."""

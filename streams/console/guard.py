@@ -22,6 +22,10 @@ from streams.logins import is_loopback
 from streams.settings import LoyaltyError
 
 COOKIE: Final = "loyalty_console"
+ACT: Final = "act"
+READ: Final = "read"
+"""What a token, and the session that it gave, allows: both let in, READ to no action."""
+
 LASTS_S: Final = 12 * 3_600
 HEADERS: Final[Mapping[str, str]] = {
     "Content-Security-Policy": (
@@ -36,20 +40,24 @@ HEADERS: Final[Mapping[str, str]] = {
 
 
 class Guard:
-    """host: where we listen; token: what is asked for, empty: nothing. Raises LoyaltyError where others would reach us
-    without one."""
+    """host: where we listen; token: what is asked for; read_token: of who may only look; both empty: nothing is asked.
+    Raises LoyaltyError where others would reach us without one."""
 
-    def __init__(self, host: str, port: int, token: str) -> None:
-        if not token and not is_loopback(host):
+    def __init__(self, host: str, port: int, token: str, read_token: str = "") -> None:
+        if not token and not read_token and not is_loopback(host):
             raise LoyaltyError(f"LOYALTY_CONSOLE is {host}:{port}, which others reach: set LOYALTY_CONSOLE_TOKEN")
-        self._token = token.encode()
+        self._tokens = {ACT: token.encode(), READ: read_token.encode()}
         self._local = is_loopback(host)
-        self._secret = hashlib.sha256(b"console\0" + self._token).digest() if token else secrets.token_bytes(32)
+        self._secret = (
+            hashlib.sha256(b"console\0" + b"\0".join(self._tokens.values())).digest()
+            if self.asks
+            else secrets.token_bytes(32)
+        )
 
     @property
     def asks(self) -> bool:
         """Whether a token is needed."""
-        return bool(self._token)
+        return any(self._tokens.values())
 
     def knows_host(self, named: str) -> bool:
         """Whether a request that names this host (its `Host` header) is meant for us."""
@@ -57,18 +65,20 @@ class Guard:
             return True  # it needs the token
         return is_loopback((urlsplit(f"//{named}").hostname or "").lower())
 
-    def is_token(self, given: str) -> bool:
-        """Takes as long whatever was given."""
-        return hmac.compare_digest(given.encode("utf-8", "surrogateescape"), self._token)
+    def role_of(self, given: str) -> str:
+        """What a token allows, empty: it is none. Takes as long whatever was given."""
+        held = given.encode("utf-8", "surrogateescape")
+        same = {role: hmac.compare_digest(held, token) for role, token in self._tokens.items()}
+        return next((role for role, token in self._tokens.items() if token and same[role]), "")
 
-    def bearer(self, header: str) -> bool:
-        """Whether an `Authorization` header brings the token."""
+    def bearer(self, header: str) -> str:
+        """What the token of an `Authorization` header allows, empty: it brings none."""
         scheme, _, given = header.partition(" ")
-        return scheme.lower() == "bearer" and self.is_token(given.strip())
+        return self.role_of(given.strip()) if scheme.lower() == "bearer" else ""
 
-    def new_session(self) -> str:
+    def new_session(self, role: str = ACT) -> str:
         """A signed cookie for who may ask."""
-        held = f"{int(time())}.{secrets.token_urlsafe(18)}"
+        held = f"{int(time())}.{role}.{secrets.token_urlsafe(18)}"
         return f"{held}.{self._signed('session', held)}"
 
     def knows_session(self, cookie: str | None) -> bool:
@@ -78,6 +88,10 @@ class Guard:
         if not since.isascii() or not since.isdecimal() or not hmac.compare_digest(mark, self._signed("session", held)):
             return False
         return 0 <= time() - int(since) < LASTS_S
+
+    def role(self, session: str) -> str:
+        """What a session that we know allows."""
+        return session.split(".")[1]
 
     def mark(self, session: str) -> str:
         """What an action of this session must bring."""

@@ -10,7 +10,7 @@ from aiohttp import web
 from schemas import topics
 from sinks.dead_letters import Wanted
 from streams import refusals
-from streams.console import actions
+from streams.console import actions, audit
 from streams.console.desk import Desk, back
 from streams.console.live import LETTERS_NEW
 from streams.console.markup import Html, el
@@ -32,7 +32,12 @@ async def close(desk: Desk, request: web.Request) -> web.StreamResponse:
     try:
         written = await live.ask(actions.close, live.settings, reminder, how)
     except LoyaltyError as error:
+        desk.tell(request, f"care {how}", audit.FAILED)
         return desk.came_of(request, str(error), failed=True, status=409)
+    desk.tell(
+        request, f"care {how}", audit.DONE, written.customer_id,
+        topic=topics.CONTACTS, partition=written.partition, offset=written.offset,
+    )  # fmt: skip
     live.closes(reminder, "DECLINED" if how == actions.DECLINED else "CARE")
     place = f"{topics.CONTACTS}[{written.partition}]@{written.offset}"
     kind = parts.kind(words, written.kind)
@@ -49,7 +54,12 @@ async def retry(desk: Desk, request: web.Request) -> web.StreamResponse:
     try:
         number = await live.ask(actions.retry, live.settings, wanted)
     except LoyaltyError as error:
+        desk.tell(request, "send again", audit.FAILED)
         return desk.came_of(request, str(error), failed=True, status=409)
+    where: dict[str, Any] = (
+        {} if wanted.error else {"topic": wanted.topic, "partition": wanted.partition, "offset": wanted.offset}
+    )
+    desk.tell(request, "send again", audit.DONE, number=number, **where)
     live.tell(LETTERS_NEW)
     return desk.came_of(request, words("letters.told", number=words.number(number)))
 
@@ -83,11 +93,15 @@ async def ask_token(desk: Desk, request: web.Request) -> web.StreamResponse:
 async def take_token(desk: Desk, request: web.Request) -> web.StreamResponse:
     """A session for who knows the token."""
     form = await request.post()
-    if not desk.guard.asks or not desk.guard.is_token(str(form.get("token", "")).strip()):
+    role = desk.guard.role_of(str(form.get("token", "")).strip())
+    if not role:
+        desk.tell(request, "sign in", audit.REFUSED)
         ask = desk.ask(request)
         return desk.page(ask, "", ask.words("login.title"), _login(ask, wrong=True), 403)
     answer = web.Response(status=303, headers={"Location": "/"})
-    desk.remember(request, answer, desk.guard.new_session())
+    session = desk.guard.new_session(role)
+    desk.audit.tell("sign in", audit.DONE, role, session)
+    desk.remember(request, answer, session)
     return answer
 
 
@@ -106,9 +120,10 @@ def _login(ask: Ask, *, wrong: bool = False) -> Html:
     )  # fmt: skip
 
 
-def refused(desk: Desk, request: web.Request) -> web.StreamResponse:
-    """An action that did not come from our own page."""
-    return desk.came_of(request, desk.words(request)("frame.refused"), failed=True, status=403)
+def refused(desk: Desk, request: web.Request, why: str = "frame.refused") -> web.StreamResponse:
+    """An action that did not come from our own page, or from somebody who may only look."""
+    desk.tell(request, f"post {request.path}", audit.REFUSED)
+    return desk.came_of(request, desk.words(request)(why), failed=True, status=403)
 
 
 def expected(error: BaseException) -> bool:

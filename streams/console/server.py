@@ -15,8 +15,8 @@ from aiohttp import web
 
 from streams import refusals
 from streams.console import gets, posts, supposed
-from streams.console.desk import BACK, SESSION, Desk
-from streams.console.guard import COOKIE, HEADERS, Guard
+from streams.console.desk import BACK, ROLE, SESSION, Desk
+from streams.console.guard import ACT, COOKIE, HEADERS, READ, Guard
 from streams.console.live import STREAM_NEW, Live
 from streams.console.markup import el
 from streams.console.pages import parts
@@ -28,6 +28,9 @@ _FORM_BYTES_MAX: Final = 524_288
 
 _OPEN: Final = ("/livez", "/login")
 """What is served without a token, beside /static."""
+
+_ACTIONS: Final = ("/care", "/dead-letters")
+"""What a POST to changes something beyond the asker's own page."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 At = Callable[[Desk, web.Request], Awaitable[web.StreamResponse]]
@@ -112,8 +115,9 @@ class Console:
             raise web.HTTPMisdirectedRequest(text="this console is asked for by a name of this machine\n")
         session = request.cookies.get(COOKIE)
         known = guard.knows_session(session)
-        bearer = guard.asks and guard.bearer(request.headers.get("Authorization", ""))
-        request[SESSION] = session if known and session else guard.new_session()
+        bearer = guard.bearer(request.headers.get("Authorization", "")) if guard.asks else ""
+        request[ROLE] = bearer or (guard.role(session) if known and session else READ if guard.asks else ACT)
+        request[SESSION] = session if known and session else guard.new_session(request[ROLE])
         if guard.asks and not (known or bearer or request.path in _OPEN or request.path.startswith("/static/")):
             return _no_token(request)
         if request.method == "POST" and request.path != "/login":
@@ -122,6 +126,8 @@ class Console:
             own = known and guard.own(request[SESSION], str(form.get("mark", "")), request.headers)
             if not own and not bearer:
                 return posts.refused(desk, request)
+            if request[ROLE] != ACT and request.path in _ACTIONS:
+                return posts.refused(desk, request, "frame.read_only")
         answer = await handler(request)
         if not known and not guard.asks and not answer.prepared:
             desk.remember(request, answer, request[SESSION])

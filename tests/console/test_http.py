@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -15,21 +16,22 @@ from streams.console import actions, gets, guard, supposing
 from streams.console.guard import Guard
 from streams.console.live import CUSTOMERS_NEW, WHATIF_NEW, Live
 from streams.console.server import Console
-from streams.settings import LoyaltyError, Settings
+from streams.settings import LoyaltyError, SettingError, Settings
 from tests.console import samples
 from tests.console.samples import EVIL
+from tests.core.test_logs import logged
 
 TOKEN = "correct-horse-battery"
 PAGES = ("/", "/risk", "/care", "/tiers", "/stream", "/what-if")
 
 
-def serving(test: Callable[[str, Live], Awaitable[None]], token: str = "") -> None:
+def serving(test: Callable[[str, Live], Awaitable[None]], token: str = "", read_token: str = "") -> None:
     """Run `test` with the address of a console that knows what `samples` has."""
 
     async def go() -> None:
         live = Live(Settings.from_env({}))
         live.survey, live.story, live.pipeline = samples.survey(), samples.story(), samples.pipeline()
-        console = Console(live, Guard("127.0.0.1", 0, token))
+        console = Console(live, Guard("127.0.0.1", 0, token, read_token))
         await console.start("127.0.0.1", 0)
         try:
             await test(f"http://127.0.0.1:{console.port}", live)
@@ -396,3 +398,83 @@ def test_what_is_no_percentage_is_said(typed: str) -> None:
             assert "is no percentage" in await answer.text()
 
     serving(test)
+
+
+LOOKS = "another-horse-battery"
+
+
+def test_who_has_the_token_to_look_sees_every_page_and_acts_on_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(actions, "close", lambda *of: pytest.fail("done by who may only look"))
+    monkeypatch.setattr(actions, "retry", lambda *of: pytest.fail("sent by who may only look"))
+
+    async def test(base: str, live: Live) -> None:
+        async with browser() as session:
+            await session.post(f"{base}/login", data={"token": LOOKS}, allow_redirects=False)
+            for path in PAGES:
+                async with session.get(base + path) as answer:
+                    page = await answer.text()
+                    assert answer.status == 200, path
+                    assert 'action="/care"' not in page
+                    assert 'action="/dead-letters"' not in page
+            async with session.get(f"{base}/what-if") as answer:
+                found = re.search(r'name="mark" value="([0-9a-f]+)"', await answer.text())
+            assert found is not None
+            json_too = {"Accept": "application/json"}
+            for path, form in (("/care", {"how": "done", "reminder": "r"}), ("/dead-letters", {"error": "BadField"})):
+                own = form | {"mark": found[1]}
+                async with session.post(base + path, data=own, headers=json_too) as answer:
+                    assert (answer.status, "may look" in await answer.text()) == (403, True)
+                bearer = json_too | {"Authorization": f"Bearer {LOOKS}"}
+                async with (
+                    aiohttp.ClientSession() as other,
+                    other.post(base + path, data=form, headers=bearer) as answer,
+                ):
+                    assert answer.status == 403
+            async with session.post(f"{base}/choose", data={"lang": "zh", "mark": found[1]}) as answer:
+                assert answer.status == 200, "how it looks is one's own"
+
+    serving(test, TOKEN, LOOKS)
+
+
+def test_a_token_to_look_alone_lets_nobody_act_and_none_is_the_other() -> None:
+    alone = Guard("0.0.0.0", 8080, "", LOOKS)
+    assert alone.asks
+    assert [alone.role_of(given) for given in (LOOKS, "", TOKEN)] == [guard.READ, "", ""]
+    both = Guard("0.0.0.0", 8080, TOKEN, LOOKS)
+    assert [both.role_of(given) for given in (TOKEN, LOOKS, "x")] == [guard.ACT, guard.READ, ""]
+    assert both.role(both.new_session(guard.READ)) == guard.READ
+    raised = both.new_session(guard.READ).replace(f".{guard.READ}.", f".{guard.ACT}.")
+    assert not both.knows_session(raised), "a role is signed with the session"
+    with pytest.raises(SettingError, match="CONSOLE_READ_TOKEN is LOYALTY_CONSOLE_TOKEN"):
+        Settings.from_env({"LOYALTY_CONSOLE_TOKEN": TOKEN, "LOYALTY_CONSOLE_READ_TOKEN": TOKEN})
+
+
+def test_each_action_is_a_line_of_the_trail_and_no_line_takes_an_id(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(actions, "close", lambda *of: actions.Written("anna-4711", "BIRTHDAY", 2, 17))
+    monkeypatch.setattr(actions, "retry", lambda *of: 3)
+
+    async def test(base: str, live: Live) -> None:
+        bearer = {"Authorization": f"Bearer {TOKEN}", "Accept": "application/json"}
+        async with browser() as session:
+            await session.post(f"{base}/login", data={"token": "wrong-horse-battery"}, allow_redirects=False)
+            await session.post(f"{base}/login", data={"token": LOOKS}, allow_redirects=False)
+            await session.post(f"{base}/care", data={"how": "done", "reminder": "r"})
+        async with aiohttp.ClientSession(headers=bearer) as session:
+            await session.post(f"{base}/care", data={"how": "declined", "reminder": "r"})
+            await session.post(f"{base}/dead-letters", data={"topic": "purchases", "partition": "1", "offset": "5"})
+            await session.post(f"{base}/dead-letters", data={"error": "BadField"})
+
+    with logged(level="ERROR") as stream:
+        serving(test, TOKEN, LOOKS)
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    trail = [line for line in lines if line["logger"] == "loyalty.audit"]
+    assert [(line["action"], line["outcome"], line["role"]) for line in trail] == [
+        ("sign in", "refused", "read"), ("sign in", "done", "read"), ("post /care", "refused", "read"),
+        ("care declined", "done", "act"), ("send again", "done", "act"), ("send again", "done", "act"),
+    ]  # fmt: skip
+    care, one, _ = trail[3:]
+    assert (care["topic"], care["partition"], care["offset"], len(care["customer"])) == ("contacts", 2, 17, 16)
+    assert (one["topic"], one["partition"], one["offset"], one["number"]) == ("purchases", 1, 5, 3)
+    assert trail[1]["session"] == trail[2]["session"] != care["session"]
+    assert "anna-4711" not in stream.getvalue()
+    assert TOKEN not in stream.getvalue()

@@ -118,7 +118,7 @@ def test_a_role_is_told_its_own_secret_by_the_name_of_a_file(made: Secure) -> No
 def test_redis_is_given_hashes_and_no_default_user(made: Secure) -> None:
     lines = made.redis_users().splitlines()
     assert lines[0] == "user default off nopass resetkeys -@all"
-    assert [line.split()[1] for line in lines[1:]] == ["admin", "worker", "subscriber", "reader", "ops"]
+    assert [line.split()[1] for line in lines[1:]] == ["admin", "worker", "subscriber", "reader", "console", "ops"]
     for line in lines[1:]:
         name = line.split()[1]
         assert f"#{sha256(made.password(name).encode()).hexdigest()}" in line

@@ -18,8 +18,10 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 import redis
@@ -40,7 +42,7 @@ from tests.core.test_security import NAMES
 
 pytestmark = pytest.mark.live
 
-ROLES = ("admin", "worker", "pos", "subscriber", "reader", "ops")
+ROLES = ("admin", "worker", "pos", "subscriber", "reader", "console", "ops")
 NOON = 1_795_000_000_000
 GOOD = {
     "store_id": "7",
@@ -55,6 +57,7 @@ class Secured:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "secure"
+        self.known: set[str] = set()
         self.kafka, self.redis = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
         self._plain = {name: value for name, value in os.environ.items() if not name.startswith("LOYALTY_")}
         self.start = self._plain | {
@@ -68,6 +71,11 @@ class Secured:
         pairs = (shlex.split(line.removeprefix("export "))[0].split("=", 1) for line in lines)
         made = {**self._plain, "LOYALTY_METRICS": "127.0.0.1:0", "PYTHONPATH": str(ROOT), **dict(pairs), **more}
         return {name: value for name, value in made.items() if value != "-"}
+
+    def ids_in(self, log: str) -> list[str]:
+        """Which customers' ids a log of everything has taken, as they are or escaped."""
+        plain = log.replace("\\\\", "\\")
+        return [name for name in self.known if len(name) > 3 and (name in log or json.dumps(name)[1:-1] in plain)]
 
     def settings(self, role: str, **more: str) -> Settings:
         return Settings.from_env(self.environ(role, **more))
@@ -112,6 +120,8 @@ def lived(secured: Secured, tmp_path_factory: pytest.TempPathFactory) -> Secured
     done = secured.run("worker", "worker", "--until-caught-up", LOYALTY_LOG="DEBUG")
     assert done.returncode == 0, done.stderr[-3000:]
     assert secret_of(secured, "worker") not in done.stdout + done.stderr
+    secured.known.update(("anna", *ids))
+    assert not secured.ids_in(done.stderr)
     return secured
 
 
@@ -148,7 +158,7 @@ def test_the_keys_of_odd_ids_lie_with_their_partition_and_nothing_else_was_touch
 
 def test_a_live_worker_ticks_serves_metrics_with_a_token_and_shows_no_secret(lived: Secured) -> None:
     from urllib.error import HTTPError
-    from urllib.request import Request, urlopen
+    from urllib.request import Request
 
     port, token = free_port(), "a-token-of-some-length"
     environ = lived.environ("worker", LOYALTY_METRICS=f"0.0.0.0:{port}", LOYALTY_METRICS_TOKEN=token)
@@ -205,6 +215,7 @@ def test_a_bomb_by_a_till_is_one_dead_letter_and_the_worker_lives(lived: Secured
         try:
             bomb = b"\0" * (unpacking.BATCH_BYTES_MAX + 1)
             await producer.send_and_wait(topics.PURCHASES, bomb, key=b"bomb", partition=0)
+            await producer.send_and_wait(topics.PURCHASES, b"\0poison", key=b"mallory-4711", partition=0)
             name = next(f"late-{n}" for n in range(100) if partition_of(f"late-{n}".encode(), PARTITIONS) == 0)
             after = codec.write(topics.PURCHASES, sale(name, 900))
             await producer.send_and_wait(topics.PURCHASES, after, key=name.encode(), partition=0)
@@ -212,11 +223,18 @@ def test_a_bomb_by_a_till_is_one_dead_letter_and_the_worker_lives(lived: Secured
             await producer.stop()
 
     asyncio.run(send())
-    done = lived.run("worker", "worker", "--until-caught-up")
+    lived.known.update(("mallory-4711", "late-"))
+    done = lived.run("worker", "worker", "--until-caught-up", LOYALTY_LOG="DEBUG", LOYALTY_LOGS="json")
     assert done.returncode == 0, done.stderr[-3000:]
     assert "the batch cannot be unpacked (Bomb: unpacks to more than 64 MiB" in done.stderr
+    assert not lived.ids_in(done.stderr)
+    lines = [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{")]
+    oversize, poison = (line for line in lines if line["logger"] == "loyalty.dead_letters")
+    assert (oversize["topic"], oversize["partition"], "customer" in oversize) == ("purchases", 0, False)
+    assert poison["offset"] == oversize["offset"] + 1
+    assert re.fullmatch("[0-9a-f]{16}", poison["customer"])
     letters = lived.run("admin", "dead-letters", "list", "--json")
-    assert [json.loads(line)["error"] for line in letters.stdout.splitlines()] == ["Oversize"]
+    assert next(json.loads(line)["error"] for line in letters.stdout.splitlines()) == "Oversize"
     ids = lived.run("reader", "customers", "--json").stdout
     assert '"late-' in ids
 
@@ -234,6 +252,119 @@ def test_ops_sees_that_all_is_well_and_no_secret_is_shown(lived: Secured) -> Non
         assert admin.list_group_offsets(["loyalty"]), "lag is what ops are for"
     finally:
         admin.close()
+
+
+# ---- the console and the exporter
+
+
+@contextmanager
+def serving(lived: Secured, role: str, word: str, path: str) -> Iterator[str]:
+    """The address of a command that serves, once `path` answers."""
+    port = free_port()
+    environ = lived.environ(role, **{f"LOYALTY_{word.upper()}": f"127.0.0.1:{port}"})
+    with subprocess.Popen(
+        [sys.executable, "-m", "streams", word], cwd=ROOT, env=environ, stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert wait_for(lambda: urlopen(f"http://127.0.0.1:{port}{path}", timeout=20).status == 200)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+            assert process.wait(60) == 0
+
+
+def test_the_exporter_runs_as_reader(lived: Secured) -> None:
+    with serving(lived, "reader", "exporter", "/metrics") as base:
+        shown = urlopen(f"{base}/metrics", timeout=30).read().decode()
+    assert re.search(r'^loyalty_customers{tier="member"} [1-9]', shown, re.MULTILINE)
+
+
+def test_the_console_shows_every_page_as_its_role_and_sends_nothing_again(lived: Secured) -> None:
+    with serving(lived, "console", "console", "/livez") as base:
+
+        def told(path: str) -> str:
+            return urlopen(f"{base}{path}", timeout=30).read().decode()
+
+        assert wait_for(lambda: 'class="tile' in told("/")), "the first pass is done"
+        for path in ("/", "/risk", "/care", "/tiers", "/what-if", "/stream", "/dead-letters", "/customer?id=anna",
+                     "/customer/told?id=anna"):  # fmt: skip
+            page = told(path)
+            assert "refuses the user" not in page, path
+            assert "may not see it" not in page, path
+
+
+# ---- doctor, by each role
+
+
+def doctor(lived: Secured, login: str, *words: str) -> tuple[int, dict[str, dict[str, str]]]:
+    done = lived.run(login, "doctor", "--json", *words)
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert secret_of(lived, login) not in done.stdout + done.stderr
+    return done.returncode, {row["what"]: row for row in rows if "what" in row}
+
+
+@pytest.mark.parametrize("role", [role for role in ROLES if role != "admin"])
+def test_each_role_is_told_that_it_has_what_it_needs(lived: Secured, role: str) -> None:
+    code, found = doctor(lived, role)
+    assert code == 0, [row for row in found.values() if row["wrong"]]
+    needs = next(one for one in roles(lived.settings(role)) if one.name == role)
+    number = sum(len(grant.operations) for grant in needs.kafka)
+    assert found["kafka rights"]["found"] == f"{number} of the {number} that {role} needs"
+    commands = len(needs.redis_commands)
+    if needs.redis:
+        assert found["redis rights"]["found"] == f"{commands} of the {commands} commands that {role} needs"
+        assert "ms to ours" in found["redis clock"]["found"]
+    assert ("ms to ours" in found["kafka clock"]["found"]) is (role == "worker")
+
+
+@pytest.mark.parametrize(("login", "needs", "kafka", "redis_lacks"), [
+    ("ops", "worker", "READ, WRITE on topic ticks", "+multi"),
+    ("reader", "worker", "READ on group loyalty; WRITE, DESCRIBE on transactional id loyalty-*", "+multi"),
+    ("worker", "pos", "WRITE on topic purchases", None),
+    ("subscriber", "reader", "READ on topic policies", "+get +mget +zscan"),
+    ("worker", "ops", "DESCRIBE on group *; DESCRIBE, DESCRIBE_CONFIGS on the cluster", "+info +dbsize +config|get"),
+])  # fmt: skip
+def test_who_lacks_a_right_is_told_which(
+    lived: Secured, login: str, needs: str, kafka: str, redis_lacks: str | None
+) -> None:
+    code, found = doctor(lived, login, "--role", needs)
+    assert code == 1
+    assert kafka in found["kafka rights"]["wrong"]
+    if redis_lacks is not None:
+        assert found["redis rights"]["wrong"].startswith(f"lacks {redis_lacks}")
+
+
+def test_doctor_leaves_nothing_behind_in_topics_or_redis(lived: Secured) -> None:
+    def seen() -> tuple[dict[TopicPartition, int], list[bytes]]:
+        admin = KafkaConsumer(**lived.settings("admin").kafka.options())
+        parts = [TopicPartition(topic, number) for topic in topics.TOPICS
+                 for number in admin.partitions_for_topic(topic) or ()]  # fmt: skip
+        try:
+            with redis.Redis.from_url(lived.settings("admin").redis) as client:
+                return admin.end_offsets(parts), sorted(client.keys("*"))
+        finally:
+            admin.close()
+
+    before = seen()
+    assert len(before[0]) > 20
+    for login in ("worker", "admin"):
+        assert doctor(lived, login, "--role", "worker")[0] == 0
+    assert seen() == before
+
+
+def test_one_command_less_of_a_worker_in_redis_is_named(lived: Secured) -> None:
+    from sinks import probing
+
+    (worker,) = (role for role in roles(lived.settings("worker")) if role.name == "worker")
+    with redis.Redis.from_url(lived.settings("admin").redis) as admin:
+        rules = [word for word in worker.redis.split() if word != "+xtrim"]
+        admin.execute_command("ACL", "SETUSER", "narrow", "on", ">narrow", "-@all", *rules)
+        url = lived.settings("pos").redis.replace("://", "://narrow:narrow@")
+        try:
+            assert probing.refused(url, Keys("loyalty"), worker.redis_commands) == ["xtrim"]
+            assert len(probing.refused(url, Keys("other"), worker.redis_commands)) > 20, "those keys are not its own"
+        finally:
+            admin.execute_command("ACL", "DELUSER", "narrow")
 
 
 # ---- refusals
@@ -270,11 +401,19 @@ def test_a_role_is_refused_what_is_not_its_own(lived: Secured, tmp_path: Path, r
     assert secret_of(lived, role) not in done.stderr
 
 
-WRITES = {"admin": set(topics.TOPICS), "pos": set(POS_TOPICS), "subscriber": set(), "reader": set(), "ops": set()}
+WRITES = {
+    "admin": set(topics.TOPICS),
+    "pos": set(POS_TOPICS),
+    "subscriber": set(),
+    "reader": set(),
+    "ops": set(),
+    "console": {topics.CONTACTS},
+}
 READS = {
     "admin": set(topics.TOPICS), "pos": set(), "ops": set(), "reader": {topics.POLICIES},
     "subscriber": {topics.CHURN_RISK, topics.CARE_REMINDERS, topics.TIER_CHANGES, topics.CUSTOMER_VALUE,
                    topics.EMPLOYEE_GRADES},
+    "console": set(topics.TOPICS) - {topics.TOLD, topics.IDENTITIES},
     "worker": {*topics.INPUTS, topics.TOLD, topics.OUTBOX_POSITIONS, topics.IDENTITIES, topics.POLICIES},
 }  # fmt: skip
 
@@ -300,7 +439,7 @@ def test_a_role_reads_its_topics_and_no_other(lived: Secured, role: str) -> None
     assert allowed == READS[role]
 
 
-@pytest.mark.parametrize("role", ["subscriber", "reader", "ops", "pos"])
+@pytest.mark.parametrize("role", ["subscriber", "reader", "console", "ops", "pos"])
 def test_a_role_writes_its_topics_and_no_other(lived: Secured, role: str) -> None:
     allowed = set()
     producer = KafkaProducer(**lived.settings(role).kafka.options(), enable_idempotence=False, max_block_ms=5_000)
@@ -340,6 +479,7 @@ REDIS_TRIED = (
 )  # fmt: skip
 REDIS_ALLOWED: dict[str, set[int]] = {
     "reader": {0, 1, 2, 5},
+    "console": {0, 1, 2, 5},
     "subscriber": {1},
     "ops": {13},
     "worker": {0, 1, 2, 5, 10},
@@ -526,6 +666,7 @@ def test_what_scripts_call_is_what_a_worker_may() -> None:
         "select",
         "get",
         "xlen",
+        "time",
     }
 
 

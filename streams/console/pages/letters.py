@@ -60,6 +60,8 @@ def _again(ask: Ask, one: DeadLetter) -> Html:
         return el("span", {"class": "muted"}, words("letters.cut"))
     if one.retried:
         return el("span", {"class": "badge l-ok"}, words("letters.sent"))
+    if not ask.may_act:
+        return el("span", {"class": "muted"}, words("frame.read_only"))
     place = f"{one.topic}[{one.partition}]@{one.offset}"
     return el(
         "form",
@@ -93,7 +95,7 @@ def _kinds(ask: Ask, kinds: Sequence[tuple[str, int]]) -> Html:
             ),
         )
         for error, number in kinds
-        if number
+        if number and ask.may_act
     ]
     return el("div", {"id": "kinds", "class": "filters", "data-live": "letters"}, forms)
 

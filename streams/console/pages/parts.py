@@ -40,6 +40,7 @@ class Ask(Struct, frozen=True, kw_only=True):
     problems: Sequence[str] = ()
     notice: str = ""
     failed: bool = False
+    may_act: bool = True
 
 
 class Cell(NamedTuple):
@@ -262,6 +263,8 @@ def buttons(ask: Ask, due: Due) -> Html:
     if clicked is not None:
         code = "care.was_declined" if clicked == "DECLINED" else "care.was_done"
         return el("p", {"class": "waits"}, words(code))
+    if not ask.may_act:
+        return el("p", {"class": "muted"}, words("frame.read_only"))
     about = words("care.of", kind=kind(words, due.kind), customer=due.customer_id)
     return el(
         "form",
