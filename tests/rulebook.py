@@ -365,6 +365,8 @@ def _worth_numbers(policy: Policy) -> Iterator[str]:
 def _sign_numbers(policy: Policy) -> Iterator[str]:
     for name in policy.loyalty.__struct_fields__:
         rule = getattr(policy.loyalty, name)
+        if isinstance(rule, bool):  # whether signs are looked at at all
+            continue
         yield f"`[loyalty] {name}`: " + ", ".join(f"{key} {getattr(rule, key)}" for key in rule.__struct_fields__)
 
 
