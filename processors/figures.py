@@ -20,13 +20,14 @@ from processors.customer import Customer
 from processors.outlook import Outlook
 from processors.policy import Policy
 from processors.referrals import count_word_of_mouth
+from processors.segments import count_segments, order_class, segments_of
 
 
 def count(counts: Counter[str], before: Customer | None, after: Customer | None, policy: Policy) -> None:
     """Add to `counts` what changed between `before` and `after`, None: not there. Customers by tier and by level of
-    risk; the census (V4, V5, M); capitals (V7); word of mouth (W4); complaints (K4); benefits (T9). Those who serve
-    are in no figure of customers; their complaints count. An id that is merged counts where its facts are (D5): merged,
-    and merges_refused:self, :loop, :size."""
+    risk; the census (V4, V5, M); capitals (V7); segments (V6); word of mouth (W4); complaints (K4); benefits
+    (T9). Those who serve are in no figure of customers; their complaints count. An id that is merged counts where its
+    facts are (D5): merged, and merges_refused:self, :loop, :size."""
     if (before is not None and before.merge is not None) or (after is not None and after.merge is not None):
         for one, number in ((before, -1), (after, 1)):
             merge = None if one is None else one.merge
@@ -48,6 +49,7 @@ def count(counts: Counter[str], before: Customer | None, after: Customer | None,
                 counts[f"{kind}:{now}"] += 1
     count_census(counts, before, after)
     count_capitals(counts, before, after)
+    count_segments(counts, before, after)
     count_word_of_mouth(counts, before, after, policy)
     count_benefits(counts, before, after)
 
@@ -65,4 +67,7 @@ def is_counted(customer: Customer) -> bool:
 def with_counted(customer: Customer, seen: Outlook, policy: Policy) -> Customer:
     """The customer as they are committed: with what `count` counts of them. seen: as of their last review."""
     held = held_out(policy.programme.name, customer.id, policy.programme.holdout)
-    return replace(customer, counted=counted(customer, seen, held, policy.calendar))
+    made = counted(customer, seen, held, policy.calendar)
+    if policy.segments:
+        made = replace(made, segments=segments_of(customer, policy, seen), order=order_class(customer.history, policy))
+    return replace(customer, counted=made)

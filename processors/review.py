@@ -13,13 +13,13 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from processors import loyalty, risk, tier, worth
+from processors import loyalty, risk, segments, tier, worth
 from processors.benefits.came_to import next_change
 from processors.care import life
 from processors.care.look import Look
 from processors.charge import charged
 from processors.customer import FOREVER, Customer, Told
-from processors.fields import FIELDS
+from processors.fields import FIELDS, MORE_NUMBERS
 from processors.history import History, within
 from processors.merging import as_of
 from processors.outlook import outlook
@@ -65,6 +65,8 @@ def review(customer: Customer, now: int, around: Surroundings, policy: Policy) -
         until = _earliest(until, risk.next_day(seen, told, until, policy))
         until = _earliest(until, loyalty.silent_day(seen.who, day, policy))
         until = _earliest(until, day + 1 if waits else None)
+        if policy.segments:
+            until = _earliest(until, segments.next_day(history, day, policy))
     due = FOREVER if until is None else calendar.begins_after(until, now)
     if verdict.deadline is not None and verdict.deadline < due:
         due = verdict.deadline
@@ -74,7 +76,8 @@ def review(customer: Customer, now: int, around: Surroundings, policy: Policy) -
         due = min(due, next_change(history, told, now, policy))
     cared = None
     if policy.care or told.care.open or told.care.waiting:
-        cared = _care(customer, verdict, rank, told, history, seen, now, policy)
+        as_now = Customer(customer.id, history, told, now, FOREVER, around.context)
+        cared = _care(customer, as_now, verdict, rank, seen, policy)
         if cared.book is not told.care:
             told = replace(told, care=cared.book)
         if cared.pooled and told.charge is not None:
@@ -108,30 +111,24 @@ def _in_charge(told: Told, history: History, now: int, policy: Policy) -> Told:
 
 
 def _care(
-    customer: Customer,
-    verdict: tier.Verdict,
-    rank: int,
-    told: Told,
-    history: History,
-    seen: Risk | None,
-    now: int,
-    policy: Policy,
+    before: Customer, as_now: Customer, verdict: tier.Verdict, rank: int, seen: Risk | None, policy: Policy
 ) -> life.Cared:
-    """The care book after the review (C), by the tier and level that hold from it on."""
-    steps = verdict.steps
+    """The care book after the review (C), by the tier and level that hold from it on. as_now: as reviewed so far."""
+    steps, now = verdict.steps, as_now.now
     rose = bool(steps) and steps[-1].to_rank > steps[-1].from_rank
-    moved = _moved(customer, verdict, rank, now, policy) if customer.context.partition(";")[0] != policy.key else ""
-    look = Look(history, told, now, policy, rose=rose, moved=moved)
+    moved = _moved(before, verdict, rank, now, policy) if before.context.partition(";")[0] != policy.key else ""
+    look = Look(as_now.history, as_now.told, now, policy, rose=rose, moved=moved)
 
     shown: View = {}
 
     def field(name: str) -> Any:
+        if name in MORE_NUMBERS or name == "segment":
+            return segments.read(name, as_now, policy, outlook(as_now, policy, seen))
         if not shown:
-            as_now = Customer(customer.id, history, told, now, FOREVER, customer.context)
             shown.update(zip(FIELDS, values(as_now, policy, seen=outlook(as_now, policy, seen)), strict=True))
         return shown.get(name)
 
-    return life.care_of(customer.id, look, field)
+    return life.care_of(as_now.id, look, field)
 
 
 def _moved(customer: Customer, verdict: tier.Verdict, rank: int, now: int, policy: Policy) -> str:
