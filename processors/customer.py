@@ -103,12 +103,15 @@ class Told(Struct, frozen=True, array_like=True, gc=False):
 class Counted(Struct, frozen=True, array_like=True, gc=False):
     """What the programme's figures count of a customer that a later policy could not tell again (`census`). clv: minor
     units; layer: of loyalty, by its place in `LAYERS`; held: in the control group (C8); past: programme day of the last
-    purchase before the window of the last review, -2: none."""
+    purchase before the window of the last review, -2: none. segments: by name (V6); order: class of the average order,
+    0: none, or not asked for."""
 
     clv: int
     layer: int = 0
     held: bool = False
     past: int = -2
+    segments: tuple[str, ...] = ()
+    order: int = 0
 
 
 class Customer(Struct, frozen=True, array_like=True, gc=False):

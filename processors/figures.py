@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from msgspec.structs import replace
+
 from processors.benefits.figures import count_benefits
 from processors.capitals import count_capitals
 from processors.care.people import held_out
@@ -19,13 +21,14 @@ from processors.customer import Customer
 from processors.outlook import Outlook
 from processors.policy import Policy
 from processors.referrals import count_word_of_mouth
+from processors.segments import count_segments, order_class, segments_of
 
 
 def count(counts: Counter[str], pairs: Sequence[Pair], policy: Policy) -> None:
     """Add to `counts` what changed between the two of each pair, None: not there. Customers by tier and by level of
-    risk; the census (V4, V5, M); capitals (V7); word of mouth (W4); complaints (K4); benefits (T9). Those who serve
-    are in no figure of customers; their complaints count. An id that is merged counts where its facts are (D5): merged,
-    and merges_refused:self, :loop, :size."""
+    risk; the census (V4, V5, M); capitals (V7); segments (V6); word of mouth (W4); complaints (K4); benefits (T9).
+    Those who serve are in no figure of customers; their complaints count. An id that is merged counts where its facts
+    are (D5): merged, and merges_refused:self, :loop, :size."""
     customers = [_of_customers(counts, before, after) for before, after in pairs]
     for before, after in customers:
         held, holds = None if before is None else before.told, None if after is None else after.told
@@ -39,6 +42,7 @@ def count(counts: Counter[str], pairs: Sequence[Pair], policy: Policy) -> None:
                 if now is not None:
                     counts[f"{kind}:{now}"] += 1
         count_capitals(counts, before, after)
+        count_segments(counts, before, after)
         count_word_of_mouth(counts, before, after, policy)
         count_benefits(counts, before, after)
     count_census(counts, customers)
@@ -72,8 +76,10 @@ def is_counted(customer: Customer) -> bool:
 def with_counted(customer: Customer, seen: Outlook, policy: Policy) -> Customer:
     """The customer as they are committed: with what `count` counts of them. seen: as of their last review."""
     held = held_out(policy.programme.name, customer.id, policy.programme.holdout)
-    after = counted(customer, seen, held, policy.calendar)
+    made = counted(customer, seen, held, policy.calendar)
+    if policy.segments:
+        made = replace(made, segments=segments_of(customer, policy, seen), order=order_class(customer.history, policy))
     return Customer(
         customer.id, customer.history, customer.told, customer.now, customer.next_review, customer.context,
-        customer.merge, after,
+        customer.merge, made,
     )  # fmt: skip

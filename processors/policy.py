@@ -24,7 +24,7 @@ from processors.care.sections import Care, CareRules, Employees, Idea, Promises,
 from processors.days import Calendar
 from processors.lifetime import Model, Spend
 from processors.money import Rate, Rates
-from processors.predicate import problem
+from processors.predicate import problem, segment_problem
 from processors.sections import (
     CONDITIONS,
     SHARE,
@@ -220,7 +220,8 @@ def _across(document: Document) -> Iterator[Contradiction]:
         )
     for place, care in enumerate(document.care):
         yield from _known(("care", place, "tiers"), care.tiers or (), names, "tier")
-        wrong = None if care.when is None else problem(care.when, fields.NUMBERS, fields.WORDS)
+        numbers, words = (*fields.NUMBERS, *fields.MORE_NUMBERS), (*fields.WORDS, "segment")
+        wrong = None if care.when is None else problem(care.when, numbers, words)
         if wrong is not None:
             yield ("care", place, "when"), wrong
         if care.texts and document.programme.language not in care.texts:
@@ -241,6 +242,10 @@ def _across(document: Document) -> Iterator[Contradiction]:
     yield from _twice("benefits", [benefit.name for benefit in document.benefits], "name")
     yield from benefit_sections.contradictions(document.benefits, document.tiers)
     yield from _twice("segments", [segment.name for segment in document.segments], "name")
+    for place, segment in enumerate(document.segments):
+        wrong = segment_problem(segment.when)
+        if wrong is not None:
+            yield ("segments", place, "when"), wrong
     yield from _grades(document.grades)
     programme = document.programme.currency
     if document.currencies.rates.get(programme) not in (None, Rate(1, 1)):

@@ -1,8 +1,9 @@
-"""The condition language of [[care]] `when`: comparisons of the view's fields, joined by `and`.
+"""The condition language of [[segments]] and [[care]] `when`: comparisons of the view's fields, joined by `and`.
 
     contribution_365d >= 5_000 and tier in ["gold", "platinum"] and p_alive < 0.5
 
-It has the syntax of Python's comparisons, read as a tree and never run. A field that is absent meets no condition.
+It has the syntax of Python's comparisons, read as a tree and never run. A field that is absent meets no condition. One
+of several values (`segment`) meets it with any of them; `!=` says that none is the value.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import operator
 from collections.abc import Callable, Collection
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
+
+from processors.fields import MORE_NUMBERS, NUMBERS, SEGMENT_NUMBERS, SEGMENT_WORDS, SHARE_RANKS
 
 _TESTS: Final[dict[type[ast.cmpop], Callable[[Any, Any], bool]]] = {
     ast.GtE: operator.ge,
@@ -84,6 +87,30 @@ def problem(text: str, numbers: Collection[str], words: Collection[str]) -> str 
     return None
 
 
+def segment_problem(text: str) -> str | None:
+    """What is wrong with the condition of a segment (V6); None: nothing. What drifts from day to day is refused, for
+    nobody would be reviewed when it crosses a threshold; a rank goes with `<=` and a share alone."""
+    try:
+        clauses = parsed(text)
+    except ValueError as error:
+        return str(error)
+    for field, test, value in clauses:
+        if field in SHARE_RANKS and not (test is operator.le and type(value) in (int, float) and 1e-9 <= value <= 1):
+            return (
+                f"compares {field} with {value!r}: a rank goes with <= and a share above 0 to 1, as in {field} <= 0.2"
+            )
+        if field not in SEGMENT_NUMBERS and field in NUMBERS:
+            return f"names {field}, which drifts from day to day: a segment asks for what holds until the next review"
+    return problem(text, (*SEGMENT_NUMBERS, *MORE_NUMBERS, *SHARE_RANKS), SEGMENT_WORDS)
+
+
+def met(clause: Clause, held: Any) -> bool:
+    """Whether one comparison holds of a value that is there; of several, a tuple, see above."""
+    if isinstance(held, tuple):
+        return (all if clause.test is operator.ne else any)(clause.test(one, clause.value) for one in held)
+    return bool(clause.test(held, clause.value))
+
+
 def holds(text: str, read: Callable[[str], Any]) -> bool:
     """Whether all comparisons hold; read: the value of a field, None where it is absent."""
-    return all((held := read(field)) is not None and test(held, value) for field, test, value in parsed(text))
+    return all((held := read(clause.field)) is not None and met(clause, held) for clause in parsed(text))

@@ -13,13 +13,13 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from processors import loyalty, risk, tier, worth
+from processors import loyalty, risk, segments, tier, worth
 from processors.benefits.came_to import next_change
 from processors.care import life
 from processors.care.look import Look
 from processors.charge import charged
 from processors.customer import FOREVER, Customer, Told
-from processors.fields import FIELDS
+from processors.fields import FIELDS, MORE_NUMBERS
 from processors.history import History, within
 from processors.merging import as_of
 from processors.outlook import outlook
@@ -56,10 +56,7 @@ def review(customer: Customer, now: int, around: Surroundings, policy: Policy) -
     history = within(customer.history, day)
     told, rank = tier.reached(customer.told, history, now, around, policy)
     verdict = tier.decide(told, rank, now, policy)
-    told = verdict.told
-    back = worth.paid_back(history, told.paid_back_at, now)
-    if back != told.paid_back_at:
-        told = replace(told, paid_back_at=back)
+    told = _payback(verdict.told, history, now)
     until = tier.changes_by_time(told, history, now, policy)
     seen = risk.assess(customer.id, history, told, day, policy)
     transition, waits = None, False
@@ -70,6 +67,7 @@ def review(customer: Customer, now: int, around: Surroundings, policy: Policy) -
         until = _earliest(until, day + 1 if waits else None)
     who = rhythm(history.purchase_days) if seen is None else seen.who
     until = _earliest(until, loyalty.silent_day(who, day, policy))
+    until = _earliest(until, segments.next_day(history, day, policy))
     due = FOREVER if until is None else calendar.begins_after(until, now)
     if verdict.deadline is not None and verdict.deadline < due:
         due = verdict.deadline
@@ -79,7 +77,8 @@ def review(customer: Customer, now: int, around: Surroundings, policy: Policy) -
         due = min(due, next_change(history, told, now, policy))
     cared = None
     if policy.care or told.care.open or told.care.waiting:
-        cared = _care(customer, verdict, rank, told, history, seen, now, policy)
+        as_now = Customer(customer.id, history, told, now, FOREVER, around.context)
+        cared = _care(customer, as_now, verdict, rank, seen, policy)
         if cared.book is not told.care:
             told = replace(told, care=cared.book)
         if cared.pooled and told.charge is not None:
@@ -106,6 +105,12 @@ def _silent(customer: Customer, now: int, around: Surroundings, policy: Policy) 
     return Review(Customer(customer.id, history, told, now, FOREVER, around.context, customer.merge), outputs, None)
 
 
+def _payback(told: Told, history: History, now: int) -> Told:
+    """With the instant of the payback (V2), kept for good."""
+    back = worth.paid_back(history, told.paid_back_at, now)
+    return told if back == told.paid_back_at else replace(told, paid_back_at=back)
+
+
 def _in_charge(told: Told, history: History, now: int, policy: Policy) -> Told:
     bound = policy.employees.span_days is not None
     charge = charged(told.charge, history.profile, now) if bound else None
@@ -113,30 +118,24 @@ def _in_charge(told: Told, history: History, now: int, policy: Policy) -> Told:
 
 
 def _care(
-    customer: Customer,
-    verdict: tier.Verdict,
-    rank: int,
-    told: Told,
-    history: History,
-    seen: Risk | None,
-    now: int,
-    policy: Policy,
+    before: Customer, as_now: Customer, verdict: tier.Verdict, rank: int, seen: Risk | None, policy: Policy
 ) -> life.Cared:
-    """The care book after the review (C), by the tier and level that hold from it on."""
-    steps = verdict.steps
+    """The care book after the review (C), by the tier and level that hold from it on. as_now: as reviewed so far."""
+    steps, now = verdict.steps, as_now.now
     rose = bool(steps) and steps[-1].to_rank > steps[-1].from_rank
-    moved = _moved(customer, verdict, rank, now, policy) if customer.context.partition(";")[0] != policy.key else ""
-    look = Look(history, told, now, policy, rose=rose, moved=moved)
+    moved = _moved(before, verdict, rank, now, policy) if before.context.partition(";")[0] != policy.key else ""
+    look = Look(as_now.history, as_now.told, now, policy, rose=rose, moved=moved)
 
     shown: View = {}
 
     def field(name: str) -> Any:
+        if name in MORE_NUMBERS or name == "segment":
+            return segments.read(name, as_now, policy, outlook(as_now, policy, seen))
         if not shown:
-            as_now = Customer(customer.id, history, told, now, FOREVER, customer.context)
             shown.update(zip(FIELDS, values(as_now, policy, seen=outlook(as_now, policy, seen)), strict=True))
         return shown.get(name)
 
-    return life.care_of(customer.id, look, field)
+    return life.care_of(as_now.id, look, field)
 
 
 def _moved(customer: Customer, verdict: tier.Verdict, rank: int, now: int, policy: Policy) -> str:

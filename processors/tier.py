@@ -17,9 +17,11 @@ from msgspec.structs import replace
 from processors import club
 from processors.customer import FOREVER, Customer, Told
 from processors.days import Calendar
+from processors.fields import SHARE_RANKS
 from processors.history import WINDOW_DAYS, History, first_leaving_day, within
 from processors.outputs import TierChange, ToNext
 from processors.policy import Policy, Tier
+from processors.predicate import parsed
 from processors.value import READERS, Figures, Reader, figures
 
 SHARE: Final = "min_value_share_rank"
@@ -51,7 +53,7 @@ Ladder = tuple[tuple[int, tuple[tuple[Reader, int], ...]], ...]
 
 
 def surroundings(policy: Policy, since: int = -1, value_at_share: Mapping[str, int] | None = None) -> Surroundings:
-    """What a review under `policy` sees around it; shares count only where a tier asks for one."""
+    """What a review under `policy` sees around it; shares count only where one is asked for."""
     shares = dict(sorted((value_at_share or {}).items()))
     ladder = tuple(
         (
@@ -62,10 +64,16 @@ def surroundings(policy: Policy, since: int = -1, value_at_share: Mapping[str, i
         )
         for rank in range(len(policy.tiers) - 1, 0, -1)
     )
-    if not any(name == SHARE for tier in policy.tiers for name, _ in tier.conditions):
+    if not asks_for_shares(policy):
         return Surroundings(policy.key, ladder, since)
     text = ",".join(f"{share}={value}" for share, value in shares.items())
     return Surroundings(f"{policy.key};{text}", ladder, since, shares)
+
+
+def asks_for_shares(policy: Policy) -> bool:
+    """Whether a tier (T8) or a segment (V6) asks for a top share of customers."""
+    tiers = any(name == SHARE for tier in policy.tiers for name, _ in tier.conditions)
+    return tiers or any(clause.field in SHARE_RANKS for one in policy.segments for clause in parsed(one.when))
 
 
 def figure_of(condition: str) -> str:

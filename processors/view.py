@@ -20,6 +20,7 @@ from processors.outlook import Outlook, outlook
 from processors.outputs import Reason
 from processors.policy import Policy
 from processors.risk import reasons
+from processors.segments import as_json, segments_of
 from processors.value import figures
 from processors.word_of_mouth import referrer_of
 from processors.worth import payback
@@ -38,6 +39,7 @@ def values(customer: Customer, policy: Policy, was: Values | None = None, seen: 
     day = policy.calendar.day_of(now)
     figs = figures(history, day, policy.calendar)
     rank = policy.tier_rank(told.tier)
+    seen = outlook(customer, policy) if seen is None else seen
     return (
         customer.id,
         now,
@@ -65,13 +67,14 @@ def values(customer: Customer, policy: Policy, was: Values | None = None, seen: 
         if was is not None and was[_POLICY] == policy.label
         else int(held_out(policy.programme.name, customer.id, policy.programme.holdout)),
         policy.label,
-        *_outlook(customer, policy, outlook(customer, policy) if seen is None else seen),
+        *_outlook(customer, policy, seen),
         referrer_of(history, customer.id),
         _reminders(customer, policy) if told.care.open else "[]",
         owner_of(history, told.charge),
         1 if sort_of(history) == STAFF else None,
         _entitlements(customer, policy) if policy.benefits or history.ledger is not None else None,
         told.club_since,
+        as_json(segments_of(customer, policy, seen)) if policy.segments else None,
     )
 
 

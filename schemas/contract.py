@@ -59,7 +59,8 @@ def is_language(text: str) -> bool:
 
 
 def is_share(text: str) -> bool:
-    """A share of customers, above 0 and up to 1, as plain decimals."""
+    """A share of customers by value, or by average order, above 0 and up to 1, as plain decimals."""
+    text = text.removeprefix("average_order:")
     return _SHARE.fullmatch(text) is not None and any(digit != "0" for digit in text if digit.isdigit())
 
 

@@ -1,5 +1,5 @@
-"""V5, T8: the value at each top share that the policy's tiers ask for, computed from the counters of all partitions and
-carried to all of them by the ticks, so that every partition decides alike and a replay decides the same.
+"""V5, V6, T8: the value at each top share that the policy's tiers and segments ask for, from the counters of all
+partitions, carried to all of them by the ticks, so that every partition decides alike and a replay decides the same.
 
 Live, the leader tells them with the first tick of each programme's day: whom a threshold moves is reviewed at once, all
 of them, and that is for once a day. A worker that has caught up tells them once more at the instant of the last tick.
@@ -15,6 +15,7 @@ from aiokafka import AIOKafkaProducer
 
 from processors.events import Tick
 from processors.policy import Policy
+from processors.segments import ORDER_KEY, shares_asked
 from processors.tier import SHARE
 from schemas import codec
 from schemas.topics import TICKS
@@ -28,19 +29,25 @@ _TAIL: Final = 100
 
 
 def asked(policy: Policy) -> tuple[str, ...]:
-    """The top shares that the tiers' conditions name, as the policy writes them (T8)."""
-    return tuple(
-        sorted({str(need) for tier in policy.tiers for name, need in tier.conditions if name == SHARE}, key=float)
-    )
+    """The top shares that the tiers' (T8) and the segments' (V6) conditions name, as the ticks call them."""
+    tiers = {str(need) for tier in policy.tiers for name, need in tier.conditions if name == SHARE}
+    return tuple(sorted(tiers | shares_asked(policy), key=lambda key: (key.startswith(ORDER_KEY), _share(key))))
+
+
+def _share(key: str) -> float:
+    return float(key.removeprefix(ORDER_KEY))
 
 
 def thresholds(counts: Mapping[str, int], policy: Policy) -> dict[str, int]:
-    """Each share asked for to the least `value_365d` in it, minor units (V5); empty while there is nobody."""
+    """Each share asked for to the least `value_365d` in it, or average order, minor units (V5, V6); empty while there
+    is nobody. By average order those are ranked who have one."""
     sums = Sums(counts, None)
     if not sums.customers:
         return {}
-    spread = sums.spread()
-    return {share: spread.least_of_top(float(share)) for share in asked(policy)}
+    by_value, by_order = sums.spread(), sums.orders()
+    return {
+        key: (by_order if key.startswith(ORDER_KEY) else by_value).least_of_top(_share(key)) for key in asked(policy)
+    }
 
 
 class Shares:

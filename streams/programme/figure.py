@@ -68,6 +68,8 @@ CATALOGUE: Final[Mapping[str, Sort]] = {
     "loyalty_decile_care_share": Sort(RATIO, "Share of our contacts by decile of customers, 1 the best.", _VALUE),
     "loyalty_layer_customers": Sort(CUSTOMERS, "Customers who have bought, by layer of loyalty.", _VALUE),
     "loyalty_layer_value_365d": Sort(MONEY, "Net sales of the last 365 days by layer of loyalty.", _VALUE),
+    "loyalty_segment_customers": Sort(CUSTOMERS, "Customers by segment; one may be in several.", _VALUE),
+    "loyalty_segment_value_365d": Sort(MONEY, "Net sales of the last 365 days by segment.", _VALUE),
     "loyalty_preferring_value_share": Sort(RATIO, "Share of net sales from PREFERENCE and LOYAL.", _VALUE),
     "loyalty_contribution_per_customer": Sort(MONEY, "Contribution of the last 365 days an active customer.", _VALUE),
     "loyalty_returning_value_share": Sort(RATIO, "Share of net sales by customers who came back.", _VALUE),

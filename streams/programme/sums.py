@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 
+from processors import segments
 from processors.census import CARED, FAMILIES, HELD
 from processors.history import WINDOW_DAYS
 from processors.sketch import Class, Spread
@@ -15,10 +16,12 @@ class Sums:
 
     def __init__(self, counts: Mapping[str, int], day: int | None) -> None:
         self.counts, self.day = counts, day
-        self._rows: dict[str, dict[str, Counter[str]]] = {family: defaultdict(Counter) for family in FAMILIES}
+        self._rows: dict[str, dict[str, Counter[str]]] = {
+            family: defaultdict(Counter) for family in (*FAMILIES, *segments.FAMILIES)
+        }
         for name, number in counts.items():
             family, _, rest = name.partition(":")
-            if number and family in FAMILIES:
+            if number and family in self._rows:
                 row, _, what = rest.rpartition(":")
                 self._rows[family][row][what] += number
 
@@ -52,6 +55,11 @@ class Sums:
             for number, row in self._rows[family].items()
         )
         return Spread(self.customers, classes)
+
+    def orders(self) -> Spread:
+        """Those who have an average order, by it (V6)."""
+        classes = [Class(int(number), row["customers"], ()) for number, row in self._rows["order"].items()]
+        return Spread(sum(one.customers for one in classes), classes)
 
     def since(self, family: str) -> int:
         """Customers of a family by programme day whose day lies in the last 365 days."""

@@ -18,7 +18,8 @@ _DECILES = 10
 
 
 def value(sums: Sums, policy: Policy) -> Iterator[Figure]:
-    """Value, margin, cost to serve and customer equity (V4) by tier; shares (V5); layers and deciles (M6)."""
+    """Value, margin, cost to serve and customer equity (V4) by tier; shares (V5); layers and deciles (M6);
+    segments (V6)."""
     by_tier = sums.rows("in_tier")
     for name, what in (
         ("loyalty_value_365d", "value"),
@@ -34,6 +35,10 @@ def value(sums: Sums, policy: Policy) -> Iterator[Figure]:
         yield figure("loyalty_layer_customers", sums.of("layer", layer, "customers"), layer=layer)
     for layer in LAYERS:
         yield figure("loyalty_layer_value_365d", sums.of("layer", layer, "value"), layer=layer)
+    named = [segment.name for segment in policy.segments]
+    for segment in (*named, *sorted(set(sums.rows("segment")) - set(named))):
+        yield figure("loyalty_segment_customers", sums.of("segment", segment, "customers"), segment=segment)
+        yield figure("loyalty_segment_value_365d", sums.of("segment", segment, "value"), segment=segment)
     preferring = sum(sums.of("layer", layer, "value") for layer in _PREFERRING)
     whole = sums.total("in_tier", "value")
     yield figure("loyalty_preferring_value_share", share(preferring, whole))

@@ -211,6 +211,7 @@ def person() -> Person:
         "loyalty_layer": "LOYAL",
         "holdout": 1,
         "staff": 1,
+        "segments": ["vital-few", EVIL],
         "first_purchase_at": NOW,
         "employee_id": EVIL,
         "value_365d": 145_284,

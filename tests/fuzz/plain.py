@@ -198,7 +198,8 @@ def _names(fields: dict[str, Any], *names: str) -> Iterator[str]:
 def _tick(fields: dict[str, Any]) -> Iterator[str]:
     if not 0 <= fields["at"] < TIME_END_MS:
         yield "at"
-    for share in fields["value_at_share"]:
+    for key in fields["value_at_share"]:
+        share = key.removeprefix("average_order:")
         if not re.fullmatch(r"(0?\.[0-9]{1,9}|1(\.0{1,9})?)", share) or not float(share) > 0:
             yield "value_at_share key"
     if fields["policy"] and not re.fullmatch(r"[^\x00-\x1f]+@[0-9]+#[0-9a-f]{8}", fields["policy"]):

@@ -67,6 +67,18 @@ expires_days = 30
 name = "visit"
 tiers = ["silver", "gold"]
 get = "a visit"
+
+[[segments]]
+name = "steady"
+when = "active_periods_360d >= 2"
+
+[[segments]]
+name = "big-ticket"
+when = "average_order_share_rank <= 0.2 and value_share_rank <= 0.2"
+
+[[segments]]
+name = "unprofitable"
+when = "contribution_365d < 0"
 """
 
 _CARE = """
@@ -302,7 +314,8 @@ class _Maker:
             if not self.shop.live and draw < 0.06:
                 fields["policy"] = rng.choice(known)
             if not self.shop.live and (draw < 0.02 or draw > 0.9):
-                fields["value_at_share"] = {"0.2": rng.randint(2, 9) * 5_000}
+                least = rng.randint(2, 9) * 5_000
+                fields["value_at_share"] = {"0.2": least, "average_order:0.2": least // 4}
             for partition in range(self.shop.partitions):
                 self.put(TICKS, partition, at, None, write(TICKS, fields))
                 if rng.random() < 0.05:

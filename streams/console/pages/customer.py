@@ -52,6 +52,7 @@ def _head(ask: Ask, one: Person) -> Html:
         el("span", {"class": "badge"}, words.name("layer", seen["loyalty_layer"])),
         el("span", {"class": "badge"}, words("risk.control")) if seen["holdout"] else None,
         el("span", {"class": "badge"}, words("customer.staff")) if seen["staff"] else None,
+        *(el("span", {"class": "badge"}, visible.one_line(name)) for name in seen.get("segments") or ()),
     ]
     since = words(
         "customer.since", day=words.day(seen["first_purchase_at"], calendar), as_of=words.instant(one.clock, calendar)
