@@ -111,8 +111,7 @@ def test_V6_counters_are_those_of_everybodys_segments_also_after_another_policy_
 
 def _as_counted(partition: Partition) -> None:
     again: Counter[str] = Counter()
-    for one in partition.customers.values():
-        count(again, None, one, partition.policy)
+    count(again, [(None, one) for one in partition.customers.values()], partition.policy)
     found, wanted = (
         {name: n for name, n in held.items() if n and name.partition(":")[0] in segments.FAMILIES}
         for held in (partition.counts, again)

@@ -8,6 +8,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from processors import segments
 from processors.care.actions import PLACE
 from processors.care.book import reminder_id
 from processors.census import FAMILIES
@@ -305,7 +306,7 @@ def _of_people(name: str) -> bool:
     sorts = (
         "customers:", "risk:", "gained", "leads_", "sales_", "lost_referred", "referrers", "referrals_refused:",
         "complaints_", "resolve_le_", "overdue:", "benefits", "merged", "merges_refused:",
-        *(f"{family}:" for family in FAMILIES),
+        *(f"{family}:" for family in (*FAMILIES, *segments.FAMILIES)),
     )  # fmt: skip
     return name.startswith(sorts) and name != "referrals_refused:self"
 
