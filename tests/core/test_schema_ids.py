@@ -17,7 +17,7 @@ from schemas.errors import UnknownSchema
 from schemas.topics import CONTACTS, PURCHASES
 from sinks.schema_registry import NoSuchSchema, RegistryAway, RegistryRefuses, SchemaRegistry
 from streams import schema_ids
-from streams.cli.stack import _registry_rows
+from streams.cli.doctor import _registry_rows
 from streams.ownership import Ownership
 from streams.record_sets import RecordSet
 from streams.schema_ids import SchemaIds
