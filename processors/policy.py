@@ -39,6 +39,7 @@ from processors.sections import (
     Loyalty,
     Margin,
     Programme,
+    Region,
     Risk,
     Segment,
     Tier,
@@ -79,6 +80,7 @@ class Document(Struct, frozen=True):
     ideas: tuple[Idea, ...] = ()
     exits: Exits = Exits()
     segments: tuple[Segment, ...] = ()
+    regions: tuple[Region, ...] = ()
     calendar: Feasts = Feasts()
     currencies: Currencies = Currencies()
     grades: tuple[Grade, ...] = ()
@@ -111,6 +113,7 @@ class Policy(Struct, frozen=True, kw_only=True):
     ideas: tuple[Idea, ...]
     exits: Exits
     segments: tuple[Segment, ...]
+    regions: tuple[Region, ...]
     feasts: Feasts
     currencies: Currencies
     grades: tuple[Grade, ...]
@@ -246,6 +249,7 @@ def _across(document: Document) -> Iterator[Contradiction]:
         wrong = segment_problem(segment.when)
         if wrong is not None:
             yield ("segments", place, "when"), wrong
+    yield from _regions(document.regions)
     yield from _grades(document.grades)
     programme = document.programme.currency
     if document.currencies.rates.get(programme) not in (None, Rate(1, 1)):
@@ -292,6 +296,19 @@ def _ladder(tiers: tuple[Tier, ...]) -> Iterator[Contradiction]:
                     ),
                 )
                 break
+
+
+def _regions(regions: tuple[Region, ...]) -> Iterator[Contradiction]:
+    """Each store lies in one region, or figures would count it twice."""
+    yield from _twice("regions", [region.name for region in regions], "name")
+    known: dict[str, int] = {}
+    for place, region in enumerate(regions):
+        for index, store in enumerate(region.stores):
+            if known.setdefault(store, place) != place or store in region.stores[:index]:
+                words = (
+                    f'is "{store}", which regions[{known[store]}] ("{regions[known[store]].name}") has: one is enough'
+                )
+                yield ("regions", place, "stores", index), words
 
 
 def _grades(grades: tuple[Grade, ...]) -> Iterator[Contradiction]:

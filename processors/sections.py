@@ -311,6 +311,13 @@ class Segment(Struct, frozen=True):
     when: Words
 
 
+class Region(Struct, frozen=True):
+    """Stores that figures tell together (M6)."""
+
+    name: Name
+    stores: Annotated[tuple[Name, ...], Meta(min_length=1, description="a list of stores, one at least")]
+
+
 class Festival(Struct, frozen=True):
     """Either `date` (MM-DD, every year) or `dates` (YYYY-MM-DD, those that move)."""
 

@@ -76,6 +76,7 @@ def _tell(out: Output, policy: Policy) -> None:
     others = {
         "care": len(policy.care),
         "segments": len(policy.segments),
+        "regions": len(policy.regions),
         "festivals": len(policy.feasts.festivals),
         "currencies": len(policy.currencies.rates),
         "margin rates": len(policy.margin.rates),

@@ -29,7 +29,7 @@ def programme_figures(counts: Mapping[str, int], policy: Policy, clock: int | No
         *care(sums, clock),
         *arms(sums),
         *constants(sums, policy, clock),
-        *stores(sums),
+        *stores(sums, policy),
     ]
 
 

@@ -1,10 +1,13 @@
-"""C4, C5, K0, K4: reminders, who was left alone the longest, promises and complaints; customers by store (M6)."""
+"""C4, C5, K0, K4: reminders, who was left alone the longest, promises, complaints; customers by store, region (M6)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 
 from processors.days import DAY_MS
+from processors.policy import Policy
+from processors.sections import Region
 from streams.programme.figure import Figure, figure
 from streams.programme.sums import Sums
 from streams.serving import promises
@@ -51,15 +54,28 @@ def _left_alone(sums: Sums) -> dict[str, int]:
     return found
 
 
-def stores(sums: Sums) -> Iterator[Figure]:
-    """Customers by store, the store with the most value first (M6)."""
-    ranked = sorted(sums.rows("store").items(), key=lambda item: (-item[1]["value"], item[0]))
+def stores(sums: Sums, policy: Policy) -> Iterator[Figure]:
+    """Customers by store and by the policy's regions, the one with the most value first (M6)."""
+    rows = sums.rows("store")
+    yield from _places("store", rows)
+    yield from _places("region", {one.name: _together(rows, one) for one in policy.regions})
+
+
+def _together(rows: Mapping[str, Counter[str]], region: Region) -> Counter[str]:
+    total: Counter[str] = Counter()
+    for store in region.stores:
+        total.update(rows.get(store, {}))  # not +=, which drops what is below 0
+    return total
+
+
+def _places(sort: str, rows: Mapping[str, Counter[str]]) -> Iterator[Figure]:
+    ranked = sorted(rows.items(), key=lambda item: (-item[1]["value"], item[0]))
     for name, what in (
-        ("loyalty_store_customers", "customers"),
-        ("loyalty_store_active_customers", "active"),
-        ("loyalty_store_lost_customers", "lost"),
-        ("loyalty_store_value_365d", "value"),
-        ("loyalty_store_contribution_365d", "contribution"),
+        ("customers", "customers"),
+        ("active_customers", "active"),
+        ("lost_customers", "lost"),
+        ("value_365d", "value"),
+        ("contribution_365d", "contribution"),
     ):
-        for store, row in ranked:
-            yield figure(name, row[what], store=store)
+        for place, row in ranked:
+            yield figure(f"loyalty_{sort}_{name}", row[what], **{sort: place})

@@ -140,6 +140,11 @@ CATALOGUE: Final[Mapping[str, Sort]] = {
     "loyalty_store_lost_customers": Sort(CUSTOMERS, "Of a store's customers those who are lost.", _STORES),
     "loyalty_store_value_365d": Sort(MONEY, "Net sales of the last 365 days with a store's customers.", _STORES),
     "loyalty_store_contribution_365d": Sort(MONEY, "Contribution of the last 365 days by store.", _STORES),
+    "loyalty_region_customers": Sort(CUSTOMERS, "Customers by the region of that store.", _STORES),
+    "loyalty_region_active_customers": Sort(CUSTOMERS, "Of a region's customers those who are active.", _STORES),
+    "loyalty_region_lost_customers": Sort(CUSTOMERS, "Of a region's customers those who are lost.", _STORES),
+    "loyalty_region_value_365d": Sort(MONEY, "Net sales of the last 365 days with a region's customers.", _STORES),
+    "loyalty_region_contribution_365d": Sort(MONEY, "Contribution of the last 365 days by region.", _STORES),
 }
 """All figures there are."""
 

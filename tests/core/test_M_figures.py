@@ -184,6 +184,20 @@ def test_M6_stores_are_told_with_what_their_customers_bring():
         assert found[plain.key("loyalty_store_value_365d", store=store)] == value
 
 
+def test_M6_regions_are_their_stores_together_and_a_store_in_none_is_in_none():
+    text = (
+        SHOP.text
+        + '[[regions]]\nname = "coast"\nstores = ["s0", "s2", "gone"]\n[[regions]]\nname = "new"\nstores = ["s9"]\n'
+    )
+    found = programme(shop_year(60, policy_of(text))[0])
+    for what in ("customers", "active_customers", "lost_customers", "value_365d", "contribution_365d"):
+        parts = [found[plain.key(f"loyalty_store_{what}", store=store)] or 0 for store in ("s0", "s2")]
+        assert found[plain.key(f"loyalty_region_{what}", region="coast")] == sum(parts)
+        assert found[plain.key(f"loyalty_region_{what}", region="new")] == 0
+    assert (found[plain.key("loyalty_region_customers", region="coast")] or 0) > 0
+    assert not [name for name in found if "region" in str(name) and "s1" in str(name)]
+
+
 def test_M1_lost_and_won_back_are_counted_for_good_and_the_reason_told_later_moves_the_gauge_alone():
     log = plainly(sale(AT + n * 10 * DAY_MS, 900, n) for n in range(5))
     partition = Partition(SHOP).run([*log, AT + 300 * DAY_MS])
