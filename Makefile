@@ -1,6 +1,6 @@
 # What one does here. `make` alone lists it.
 .DEFAULT_GOAL := help
-.PHONY: help run test lint fmt install dev bench bench-due simulate simulate-mutants fuzz chaos docs audit down clean clean-all \
+.PHONY: help run test lint fmt install dev bench bench-due bench-peers simulate simulate-mutants fuzz chaos docs audit down clean clean-all \
   lock hooks
 
 SHELL := /bin/bash
@@ -45,6 +45,9 @@ bench: install  ## events a second, memory, time by stage; writes docs/benchmark
 bench-due: install  ## what a week of ticks costs with 10,000 to 1,000,000 silent customers (8 min)
 	$(BIN)/python -m tests.bench.bench_due
 
+bench-peers: dev .venv-peers/.installed  ## the same work through others, too; EVENTS=1200000, SYSTEMS='faust bytewax', JSON=FILE (25 min)
+	$(BIN)/python -m tests.bench.peers $(SYSTEMS) --events $(or $(EVENTS),1200000) $(if $(JSON),--json $(JSON))
+
 simulate: dev  ## seeded crash simulations; SEED=417 runs one, SEEDS=10000 runs many
 	$(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),10000) $(if $(SEED),--seed $(SEED))
 
@@ -69,7 +72,7 @@ down:  ## stop the local servers and the console; the data stays
 	elif ls .loyalty/run/*.pid >/dev/null 2>&1; then echo 'servers may run, and .venv is not there: make install down' >&2; exit 1; fi
 
 clean: down  ## stop the servers and remove all that was made here (.venv, data, caches)
-	@rm -rf .venv .loyalty build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage sbom.json \
+	@rm -rf .venv .venv-peers .loyalty build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage sbom.json \
 	  docs/examples/js/node_modules tests/deploy/npm/node_modules
 	@find . -name .git -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -124,6 +127,13 @@ FOR_312 = --only-binary=:all: --implementation cp --python-version 3.12 --abi cp
 	@$(PIP) install --quiet --require-hashes --no-build-isolation -r $(REQ)/docs.txt
 	@touch $@
 
+# The peers pin what the project does not: they live apart.
+.venv-peers/.installed: $(REQ)/peers.txt | .venv/bin/python
+	@echo 'installing the peers'
+	@test -x .venv-peers/bin/python || $(BIN)/python -m venv .venv-peers
+	@.venv-peers/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes -r $(REQ)/peers.txt
+	@touch $@
+
 hooks: dev  ## check each commit with what is in .venv
 	$(BIN)/pre-commit install
 
@@ -138,5 +148,6 @@ lock: dev  ## write the hashed lock anew from requirements/*.in, with Python 3.1
 	  $(COMPILE) --constraint $(REQ)/runtime.txt --output-file $(REQ)/$$name.txt $(REQ)/$$name.in || exit 1; \
 	done
 	$(COMPILE) $(addprefix --constraint $(REQ)/, runtime.txt stack.txt dev.txt) --output-file $(REQ)/otel.txt $(REQ)/otel.in
+	$(COMPILE) --output-file $(REQ)/peers.txt $(REQ)/peers.in
 	for name in data redis; do $(BIN)/python $(REQ)/only_named.py $(REQ)/$$name.in $(REQ)/$$name.txt || exit 1; done
 	! grep -nE '://|find-links|index-url' $(REQ)/*.txt
