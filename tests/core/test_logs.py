@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 import hmac
 import io
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
-from schemas.topics import COMPLAINTS, CONTACTS, CUSTOMERS, INPUTS, PURCHASES
+from schemas.topics import COMPLAINTS, CONTACTS, CUSTOMERS, PURCHASES
 from sinks.commit import Commit
 from sinks.dead_letters import dead_letter
 from sinks.marks import Mark, Marks
-from sinks.metrics import Metrics
 from streams import logs, told_log
-from streams.runner import Runner
-from streams.time_order import End
 from tests.core.test_partition import Driven, P
-from tests.core.test_runner import DEADLINE_S, Awaited, Nothing
+from tests.core.test_runner import lived
 
 KEY = b"a key of marks"
 
@@ -59,37 +55,18 @@ def test_a_customer_in_a_log_is_a_mark_or_nothing(form: str) -> None:
 def test_no_line_of_a_run_takes_an_id_and_each_dead_letter_is_told_with_its_place() -> None:
     ids = [f"customer-{n}-\u5b89" for n in range(4)]
 
-    async def play() -> Driven:
-        shop = Driven()
-        for n, name in enumerate(ids):
-            shop.buy(name, 1_000 + n, employee_id=name)
-            shop.put(PURCHASES, b"\0poison " + name.encode(), at=1_010 + n, key=name)
-        shop.put(COMPLAINTS, b"", at=1_020, key=ids[0])
-        shop.put(CONTACTS, b"\xc3\x01short", at=1_021, key=None)
-        shop.buy(ids[1], 1_030, currency="XXX")
-        shop.erase(ids[2], 1_040)
-        shop.put(CUSTOMERS, ids[3].encode(), at=1_050, key=ids[3])
-        shop.tick(2_000)
-
-        async def ends(_: int) -> Mapping[str, End]:
-            return {topic: End(shop.end_of(topic), shop.end_of(topic)) for topic in INPUTS}
-
-        runner = Runner(
-            P, store=Awaited(shop.store), publisher=Nothing(), ends=ends, policies=Nothing(), metrics=Metrics(),
-            config=shop.config, telling=told_log.Telling(Marks(KEY)),
-        )  # fmt: skip
-        await runner.start()
-        running = asyncio.create_task(runner.run())
-        for topic in INPUTS:
-            runner.deliver(topic, shop.logs[topic], shop.end_of(topic))
-        while not await runner.published():
-            await asyncio.sleep(0)
-        await runner.stop()
-        await running
-        return shop
-
+    shop = Driven()
+    for n, name in enumerate(ids):
+        shop.buy(name, 1_000 + n, employee_id=name)
+        shop.put(PURCHASES, b"\0poison " + name.encode(), at=1_010 + n, key=name)
+    shop.put(COMPLAINTS, b"", at=1_020, key=ids[0])
+    shop.put(CONTACTS, b"\xc3\x01short", at=1_021, key=None)
+    shop.buy(ids[1], 1_030, currency="XXX")
+    shop.erase(ids[2], 1_040)
+    shop.put(CUSTOMERS, ids[3].encode(), at=1_050, key=ids[3])
+    shop.tick(2_000)
     with logged() as stream:
-        shop = asyncio.run(asyncio.wait_for(play(), DEADLINE_S))
+        lived(shop, told_log.Telling(Marks(KEY)))
     log = stream.getvalue()
     assert not [name for name in ids if name in log or json.dumps(name)[1:-1] in log]
     told = [json.loads(line) for line in log.splitlines()]

@@ -17,6 +17,7 @@ from sinks.metrics import Metrics
 from streams.partition import Fenced
 from streams.runner import Runner
 from streams.time_order import End
+from streams.told_log import Telling
 from tests.core.test_partition import Driven, P
 
 DEADLINE_S = 10
@@ -54,6 +55,30 @@ class Nothing:
 
     async def find(self, key: str) -> None:
         return None
+
+
+def lived(shop: Driven, telling: Telling | None = None) -> Driven:
+    """All that lies in the shop's logs through a runner, each record set by itself."""
+
+    async def play() -> None:
+        async def ends(_: int) -> Mapping[str, End]:
+            return {topic: End(shop.end_of(topic), shop.end_of(topic)) for topic in INPUTS}
+
+        runner = Runner(
+            P, store=Awaited(shop.store), publisher=Nothing(), ends=ends, policies=Nothing(), metrics=Metrics(),
+            config=shop.config, telling=telling,
+        )  # fmt: skip
+        await runner.start()
+        running = asyncio.create_task(runner.run())
+        for topic in INPUTS:
+            runner.deliver(topic, shop.logs[topic], shop.end_of(topic))
+        while not await runner.published():
+            await asyncio.sleep(0)
+        await runner.stop()
+        await running
+
+    asyncio.run(asyncio.wait_for(play(), DEADLINE_S))
+    return shop
 
 
 @pytest.mark.parametrize("left", [False, True], ids=["all published", "outputs came back"])

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
@@ -16,17 +14,14 @@ import pytest
 from msgspec.structs import replace
 
 from schemas.partitioner import partition_of
-from schemas.topics import INPUTS, PURCHASES, TICKS
+from schemas.topics import PURCHASES, TICKS
 from sinks.commit import Answer, Commit
-from sinks.metrics import Metrics
 from streams import tracing
-from streams.runner import Runner
 from streams.settings import LoyaltyError, Settings
-from streams.time_order import End
 from streams.told_log import Telling
 from tests.conftest import ROOT
 from tests.core.test_partition import Driven, P, Record
-from tests.core.test_runner import DEADLINE_S, Awaited, Nothing
+from tests.core.test_runner import lived
 
 ANNA = next(f"anna-{n}" for n in range(100) if partition_of(f"anna-{n}".encode(), 2) == P)
 TILL = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -79,30 +74,6 @@ class Collected:
         return [span for span in self._exporter.get_finished_spans() if span.name == name]
 
 
-def lived(shop: Driven, traces: Any = None) -> Driven:
-    """All that lies in the shop's logs through a runner, each record set by itself."""
-
-    async def play() -> None:
-        async def ends(_: int) -> Mapping[str, End]:
-            return {topic: End(shop.end_of(topic), shop.end_of(topic)) for topic in INPUTS}
-
-        runner = Runner(
-            P, store=Awaited(shop.store), publisher=Nothing(), ends=ends, policies=Nothing(), metrics=Metrics(),
-            config=shop.config, telling=Telling(traces=traces),
-        )  # fmt: skip
-        await runner.start()
-        running = asyncio.create_task(runner.run())
-        for topic in INPUTS:
-            runner.deliver(topic, shop.logs[topic], shop.end_of(topic))
-        while not await runner.published():
-            await asyncio.sleep(0)
-        await runner.stop()
-        await running
-
-    asyncio.run(asyncio.wait_for(play(), DEADLINE_S))
-    return shop
-
-
 def shop_of(sales: int, brings: str | None = TILL) -> Driven:
     shop = Driven()
     for n in range(sales):
@@ -121,7 +92,7 @@ def outbox(shop: Driven) -> list[Any]:
 
 def test_a_batch_is_one_span_with_its_stages_and_links_to_the_tills() -> None:
     collected = Collected()
-    lived(shop_of(3), collected.traces)
+    lived(shop_of(3), Telling(traces=collected.traces))
     batches = collected.spans("batch")
     linked = [link.context for span in batches for link in span.links]
     assert [f"{context.trace_id:032x}" for context in linked] == [TILL.split("-")[1]] * 3
@@ -143,7 +114,7 @@ def test_a_batch_is_one_span_with_its_stages_and_links_to_the_tills() -> None:
 
 def test_outputs_carry_the_trace_of_their_batch_and_nothing_else_of_them_changes() -> None:
     collected = Collected()
-    traced, plain = outbox(lived(shop_of(3), collected.traces)), outbox(lived(shop_of(3)))
+    traced, plain = outbox(lived(shop_of(3), Telling(traces=collected.traces))), outbox(lived(shop_of(3)))
     assert [(record.topic, record.key, record.value) for record in traced] == [
         (record.topic, record.key, record.value) for record in plain
     ]
@@ -161,7 +132,7 @@ def test_outputs_carry_the_trace_of_their_batch_and_nothing_else_of_them_changes
 
 def test_what_is_not_sampled_leaves_outputs_alone() -> None:
     collected = Collected(sampled=False)
-    assert outbox(lived(shop_of(3), collected.traces)) == outbox(lived(shop_of(3)))
+    assert outbox(lived(shop_of(3), Telling(traces=collected.traces))) == outbox(lived(shop_of(3)))
     assert not collected.spans("batch")
 
 
@@ -170,14 +141,14 @@ def test_ticks_alone_make_no_span() -> None:
     for at in range(1_000, 1_050):
         shop.tick(at)
     collected = Collected()
-    lived(shop, collected.traces)
+    lived(shop, Telling(traces=collected.traces))
     assert not collected.spans("batch")
 
 
 @pytest.mark.parametrize("brings", ["", "00-zz-1-01", "00-" + "0" * 32 + "-b7ad6b7169203331-01", "\u20ac" * 9])
 def test_a_till_that_sends_nonsense_as_its_trace_costs_a_link_and_nothing_else(brings: str) -> None:
     collected = Collected()
-    lived(shop_of(3, brings), collected.traces)
+    lived(shop_of(3, brings), Telling(traces=collected.traces))
     (span,) = [span for span in collected.spans("batch") if f"loyalty.offset.first.{PURCHASES}" in span.attributes]
     assert span.links == ()
 
@@ -223,7 +194,7 @@ def test_otlp_goes_where_the_standard_variables_say(monkeypatch: pytest.MonkeyPa
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
         made = tracing.traces(Settings.from_env({"LOYALTY_TRACES": "otlp"}))
         assert made is not None
-        lived(shop_of(2), made)
+        lived(shop_of(2), Telling(traces=made))
         made.close()
         server.shutdown()
     assert [path for path, size in got if size > 100] == ["/v1/traces"]
@@ -232,7 +203,7 @@ def test_otlp_goes_where_the_standard_variables_say(monkeypatch: pytest.MonkeyPa
 def test_on_the_console_a_span_is_a_line_of_json(capfd: pytest.CaptureFixture[str]) -> None:
     made = tracing.traces(Settings.from_env({"LOYALTY_TRACES": "console"}))
     assert made is not None
-    lived(shop_of(2), made)
+    lived(shop_of(2), Telling(traces=made))
     made.close()
     lines = [json.loads(line) for line in capfd.readouterr().err.splitlines() if line.startswith("{")]
     assert {line["name"] for line in lines} == {"batch", "load", "fold", "commit"}
