@@ -224,6 +224,11 @@ def _across(document: Document) -> Iterator[Contradiction]:
     for place, care in enumerate(document.care):
         yield from _known(("care", place, "tiers"), care.tiers or (), names, "tier")
         numbers, words = (*fields.NUMBERS, *fields.MORE_NUMBERS), (*fields.WORDS, "segment")
+        if care.shape == "level" and not document.risk.assess:
+            yield (
+                ("care", place, "shape"),
+                'is "level", and [risk] assess = false tells nobody\'s: it would never be due',
+            )
         wrong = None if care.when is None else problem(care.when, numbers, words)
         if wrong is not None:
             yield ("care", place, "when"), wrong
