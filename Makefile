@@ -45,7 +45,7 @@ bench: install  ## events a second, memory, time by stage; writes docs/benchmark
 bench-due: install  ## what a week of ticks costs with 10,000 to 1,000,000 silent customers (8 min)
 	$(BIN)/python -m tests.bench.bench_due
 
-bench-peers: dev .venv-peers/.installed  ## the same work through others, too; EVENTS=1200000, SYSTEMS='faust bytewax', JSON=FILE (25 min)
+bench-peers: dev .venv-peers/.installed  ## the same work through others, too; EVENTS=1200000, SYSTEMS='faust bytewax', JSON=FILE (7 min for 300,000)
 	$(BIN)/python -m tests.bench.peers $(SYSTEMS) --events $(or $(EVENTS),1200000) $(if $(JSON),--json $(JSON))
 
 simulate: dev  ## seeded crash simulations; SEED=417 runs one, SEEDS=10000 runs many
