@@ -9,7 +9,7 @@ from streams.customers_now import CustomersNow
 from streams.programme.arms import arms
 from streams.programme.care import care, stores
 from streams.programme.constants import constants
-from streams.programme.figure import CATALOGUE, Figure
+from streams.programme.figure import CATALOGUE, WITHOUT_SUMS, Figure
 from streams.programme.leaving import leaving, mouth
 from streams.programme.people import people
 from streams.programme.sums import Sums
@@ -19,9 +19,10 @@ __all__ = ["CATALOGUE", "Figure", "programme_figures", "read_programme"]
 
 
 def programme_figures(counts: Mapping[str, int], policy: Policy, clock: int | None) -> list[Figure]:
-    """The table. counts: of all partitions together; clock: stream time (ms), None before the first tick."""
+    """The table. counts: of all partitions together; clock: stream time (ms), None before the first tick.
+    A policy that keeps no sums has what stands without them."""
     sums = Sums(counts, None if clock is None else policy.calendar.day_of(clock))
-    return [
+    table = [
         *people(sums, policy),
         *value(sums, policy),
         *leaving(sums, clock),
@@ -31,6 +32,7 @@ def programme_figures(counts: Mapping[str, int], policy: Policy, clock: int | No
         *constants(sums, policy, clock),
         *stores(sums, policy),
     ]
+    return table if policy.programme.figures else [one for one in table if one.name in WITHOUT_SUMS]
 
 
 def read_programme(now: CustomersNow) -> list[Figure]:
