@@ -115,8 +115,8 @@ class _Step:
                 if why:
                     closed[key] = self._end(one, why)
                     self.dropped.append((one.kind, why))
-                else:
-                    waiting.append(one)
+                elif (waits := self._waits(one, closed)) is not None:  # a promise may be kept already
+                    waiting.append(waits)
         sent = self.book.sent
         if waiting:
             waiting, sent = self._send(waiting, opened, closed)
@@ -230,7 +230,7 @@ class _Step:
             if (
                 state.complaint_id == name
                 and state.satisfaction is not None
-                and one.told_at <= state.at < one.expires_at
+                and max(one.told_at, one.wanted_at) <= state.at < one.expires_at
             ):
                 return state.at
         return None

@@ -128,6 +128,17 @@ def test_K0_the_same_agreed_twice_at_one_instant_is_one_promise_due_at_the_lates
         assert held.customers["anna"].told.care.waiting == ()
 
 
+def test_K0_a_promise_kept_before_it_was_heard_of_is_kept_and_nobody_is_reminded():
+    asked, answered = contact(NOON, "INQUIRY", "IN"), contact(NOON + HOUR_MS, "CARE")
+    kind = '[[care]]\nkind = "ANSWER"\nshape = "promise"\non = "inquiry"\nreply_hours = 24\n'
+    in_turn, late = after(kind, asked, answered), after(kind, answered, asked)
+    assert [one.status for one in in_turn.care] == ["DUE", "FULFILLED"]
+    assert late.care == []
+    assert counted(late, *ENDS) == counted(in_turn, *ENDS) != {}
+    held = late.customers["anna"]
+    assert review(held, held.now, late.around, late.policy).customer.told.care == held.told.care
+
+
 def test_K0_E3_once_in_the_pool_the_ladder_begins_with_its_first_and_the_next_review_knows():
     eve = profile(NOON, employee_id="eve")
     asked = contact(NOON, "INQUIRY", "IN", item="CALL_BACK", due_at=NOON + 20 * DAY_MS)
