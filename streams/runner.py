@@ -214,7 +214,9 @@ class Runner:
             since = load.due_until if first is None or first.next_review == 0 else first.next_review  # 0: folded again
             self._metrics.due(self.partition, load.due_until - since)
         loop.loaded(loaded)
-        self._took("fold", perf_counter() - there)
+        seconds = perf_counter() - there
+        loop.took(seconds)
+        self._took("fold", seconds)
 
     async def _commit(self, loop: PartitionLoop, commit: Commit) -> None:
         if self._trace is not None:
