@@ -26,6 +26,7 @@ from processors.events import (
     Profile,
     Purchase,
     Referral,
+    Serving,
     Standing,
     Withdrawal,
 )
@@ -33,6 +34,7 @@ from processors.history import (
     ComplaintState,
     History,
     Place,
+    Service,
     Touch,
     content_of,
     id_hash,
@@ -197,9 +199,19 @@ def _learned(customer: Customer, event: Dated) -> Customer:
     if isinstance(event, Part):
         parts = joined({}, event)
         return _settled(customer, customer.history, parts) if parts else customer
+    if isinstance(event, Serving):
+        return _serving(customer, event)
     assert isinstance(event, Claim | Withdrawal | Standing), f"no fold for {event!r}"
     history = learn(customer.history, event)
     return customer if history is customer.history else replace(customer, history=history)
+
+
+def _serving(customer: Customer, event: Serving) -> Customer:
+    """An employee with how they serve now (E2): what the latest tick says counts."""
+    held = customer.history.service
+    if held is not None and (event.occurred_at < held.at or event.served == held.served):
+        return customer
+    return replace(customer, history=replace(customer.history, service=Service(event.occurred_at, event.served)))
 
 
 def forgotten(event: Dated, known: bool, not_before: int) -> bool:

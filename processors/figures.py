@@ -58,9 +58,19 @@ def _of_customers(counts: Counter[str], before: Customer | None, after: Customer
         before, after = shown(before), shown(after)
     if before is not None or after is not None:
         count_complaints(counts, before, after)
-    if before is not None and sort_of(before.history) != CUSTOMERS:
-        before = None
-    return before, None if after is None or sort_of(after.history) != CUSTOMERS else after
+    return _of_a_customer(counts, before, -1), _of_a_customer(counts, after, 1)
+
+
+def _of_a_customer(counts: Counter[str], one: Customer | None, sign: int) -> Customer | None:
+    """`one` where it is a customer. Counts an employee who has a grade (E2), by grade and by name."""
+    if one is None or sort_of(one.history) == CUSTOMERS:
+        return one
+    service = one.history.service
+    if service is not None:
+        if one.told.tier:
+            counts[f"grade:{one.told.tier}"] += sign
+        counts[f"graded:{service.served.employee_id}"] += sign
+    return None
 
 
 def shown(customer: Customer | None) -> Customer | None:

@@ -328,7 +328,7 @@ class PartitionLoop:
         )
 
     def _write(self, customer: Customer, seen: Outlook | None) -> Write:
-        if customer.history.place is not None:
+        if customer.history.place is not None or customer.history.service is not None:
             return Write(customer, ())
         if customer.moved_to is not None:
             return Write(customer, (), hidden=True)
