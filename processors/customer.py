@@ -106,7 +106,7 @@ class Counted(Struct, frozen=True, array_like=True, gc=False):
     """What the programme's figures count of a customer that a later policy could not tell again (`census`). clv: minor
     units; layer: of loyalty, by its place in `LAYERS`; held: in the control group (C8); past: programme day of the last
     purchase before the window of the last review, -2: none. segments: by name (V6); order: class of the average order,
-    0: none, or not asked for."""
+    0: none, or not asked for. owner: who is in charge (E1)."""
 
     clv: int
     layer: int = 0
@@ -114,6 +114,7 @@ class Counted(Struct, frozen=True, array_like=True, gc=False):
     past: int = -2
     segments: tuple[str, ...] = ()
     order: int = 0
+    owner: str | None = None
 
 
 class Customer(Struct, frozen=True, array_like=True, gc=False):

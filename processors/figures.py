@@ -19,6 +19,7 @@ from processors.charge import CUSTOMERS, sort_of
 from processors.complaints import count_complaints
 from processors.customer import Customer
 from processors.outlook import Outlook
+from processors.owners import count_owners, owner_counted
 from processors.policy import Policy
 from processors.referrals import count_word_of_mouth
 from processors.segments import count_segments, order_class, segments_of
@@ -26,7 +27,8 @@ from processors.segments import count_segments, order_class, segments_of
 
 def count(counts: Counter[str], pairs: Sequence[Pair], policy: Policy) -> None:
     """Add to `counts` what changed between the two of each pair, None: not there. Customers by tier and by level of
-    risk; the census (V4, V5, M); capitals (V7); segments (V6); word of mouth (W4); complaints (K4); benefits (T9).
+    risk; the census (V4, V5, M); capitals (V7); segments (V6); those in charge (E1); word of mouth (W4);
+    complaints (K4); benefits (T9).
     Those who serve are in no figure of customers; their complaints count. An id that is merged counts where its facts
     are (D5): merged, and merges_refused:self, :loop, :size."""
     customers = [_of_customers(counts, before, after) for before, after in pairs]
@@ -43,6 +45,7 @@ def count(counts: Counter[str], pairs: Sequence[Pair], policy: Policy) -> None:
                     counts[f"{kind}:{now}"] += 1
         count_capitals(counts, before, after)
         count_segments(counts, before, after)
+        count_owners(counts, before, after)
         count_word_of_mouth(counts, before, after, policy)
         count_benefits(counts, before, after)
     count_census(counts, customers)
@@ -89,6 +92,9 @@ def with_counted(customer: Customer, seen: Outlook, policy: Policy) -> Customer:
     made = counted(customer, seen, held, policy.calendar)
     if policy.segments:
         made = replace(made, segments=segments_of(customer, policy, seen), order=order_class(customer.history, policy))
+    profile = customer.history.profile
+    if profile is not None and profile.employee_id is not None:
+        made = replace(made, owner=owner_counted(customer))
     return Customer(
         customer.id, customer.history, customer.told, customer.now, customer.next_review, customer.context,
         customer.merge, made,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 from processors.capitals import Capitals, Ranking, points
@@ -181,6 +181,15 @@ class CustomersNow:
             return None
         clock, policy = self._at(*found)
         return evaluated(found[1], clock, policy), policy
+
+    @property
+    def partitions(self) -> int:
+        """How many there are; 0: no worker has been here."""
+        return self._lookup.partitions
+
+    def several(self, ids: Iterable[str]) -> dict[str, Customer]:
+        """The states of those of `ids` who are known, as they are held, of whatever sort."""
+        return self._lookup.several(ids)
 
     def figures(self) -> Counter[str]:
         """The programme's counters."""

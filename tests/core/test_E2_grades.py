@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import tomllib
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
@@ -11,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from processors import tier
+from processors.customer import Customer
 from processors.days import DAY_MS
 from processors.events import Forgotten, Served, Serving
 from processors.figures import count
@@ -20,6 +23,10 @@ from processors.policy import load_policy
 from schemas.codec import read
 from schemas.partitioner import partition_of
 from schemas.topics import EMPLOYEE_GRADES, RELAY, TOLD
+from sinks.access import KafkaAccess
+from streams import grading
+from streams.leader import SHARES_AGAIN_S, LiveClock
+from streams.serving import Graded
 from tests.core.driving import Partition
 from tests.core.test_partition import FIRST, Driven, P
 from tests.oracle import grades as plain
@@ -199,7 +206,7 @@ def test_E2_an_id_that_no_customer_could_have_has_no_grade(employee: str, can: b
 
 
 def loop(**config: Any) -> Driven:
-    graded = load_policy(FIRST.text + GRADES)
+    graded = load_policy(FIRST.text.partition("[[grades]]")[0] + GRADES)
     one = Driven(policy=graded, **config)
     one.policies[graded.key] = graded
     return one
@@ -270,3 +277,70 @@ def test_E2_the_null_of_a_customer_tells_the_partition_of_the_grade() -> None:
     (record,) = published(one, RELAY)
     relayed = read(RELAY, record.value)
     assert (relayed["kind"], relayed["customer_id"], relayed["other_id"]) == ("FORGOTTEN", inside(mine), mine)
+
+
+# -- what ticks have to say
+
+
+class Now:
+    """What `CustomersNow` reads, at hand."""
+
+    partitions = 2
+
+    def __init__(self, counts: dict[str, int], states: dict[str, Customer]) -> None:
+        self._counts, self._states = counts, states
+
+    def figures(self) -> dict[str, int]:
+        return self._counts
+
+    def several(self, ids: Iterable[str]) -> dict[str, Customer]:
+        return {name: self._states[name] for name in ids if name in self._states}
+
+
+def test_E2_ticks_say_what_is_new_to_the_partition_that_decides() -> None:
+    graded = load_policy(TEXT)
+    counts = {f"charge:customers:{name}": 4 for name in (HERE, THERE, "e" * 123)} | {f"graded:{HERE}": 1}
+    now: Any = Now(counts, {})
+    here, there = Served(HERE, customers=4), Served(THERE, customers=4)
+    assert grading.news(now, graded) == {P: (here,), 1 - P: (there,)}
+    partition = Partition(graded).run([T, serving(T, here)])
+    now = Now(counts, partition.customers)
+    assert grading.news(now, graded) == {1 - P: (there,)}
+    assert grading.grades(now, graded) == {HERE: Graded("adviser", None)}
+    now = Now({f"graded:{HERE}": 1}, partition.customers)
+    assert grading.news(now, graded) == {P: (Served(HERE),)}, "nobody is in their charge any more"
+    assert grading.news(Now({}, {}), graded) is None  # type: ignore[arg-type]
+    assert grading.news(now, FIRST_BARE) is None
+    assert grading.grades(now, FIRST_BARE) == {}
+
+
+FIRST_BARE = load_policy(HEAD.format(zone="UTC", grace=10, step="false"))
+
+
+def test_E2_the_live_clock_says_it_with_a_days_first_ticks_a_part_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(grading, "ROWS_MAX", 2)
+    rows = tuple(Served(f"e{n}", customers=n) for n in range(5))
+    answers: list[Any] = [None, {0: rows, 1: rows[:1]}, {}, {0: rows[:1]}]
+    clock = LiveClock(KafkaAccess("127.0.0.1:1"), load_policy(TEXT), 1_000, served=lambda: answers.pop(0))
+
+    def at(ms: int) -> Any:
+        """What ticks at `ms` say, and that they were written."""
+        carried = asyncio.run(clock._serving(ms))
+        clock._rows = grading.rest_of(clock._rows)
+        return carried
+
+    day = T - T % DAY_MS
+    assert at(day) == {}
+    assert at(day + 1) == {}, "not asked again so soon"
+    clock._served_asked -= SHARES_AGAIN_S
+    assert at(day + 2) == {0: rows[:2], 1: rows[:1]}
+    assert at(day + 3) == {0: rows[2:4]}
+    assert at(day + 4) == {0: rows[4:]}
+    clock._served_asked -= SHARES_AGAIN_S
+    assert at(day + 5) == {}, "told today"
+    assert at(day + DAY_MS) == {}, "nothing is new on the second day"
+    clock._served_asked -= SHARES_AGAIN_S
+    assert at(day + 2 * DAY_MS - 1) == {}
+    assert at(day + 2 * DAY_MS) == {0: rows[:1]}
+    clock._served_asked -= SHARES_AGAIN_S
+    assert at(day + 3 * DAY_MS) == {}, "Redis is away: the tick goes without"
