@@ -222,7 +222,8 @@ class Batch:
             self._withdraw(customer, learned, event.referrer_id)
 
     def _serve(self, event: Serving) -> None:
-        """How an employee serves, as a tick says at its own instant (E2): a slice of the tick may say it again."""
+        """How an employee serves, as a tick says (E2), once all that its instant brought has come: with the last slice
+        of the tick it is the same as without any."""
         name, at, policy = event.customer_id, event.occurred_at, self._policy
         before = self._get(name)
         erased = self._not_before.get(name, -1) if before is None else before.history.not_before
@@ -233,7 +234,7 @@ class Batch:
         elif apply(before, event, policy) is before:
             return
         else:
-            customer = self._advance(before, at - 1, _CATCH_UP_MAX)
+            customer = self._advance(before, at, _CATCH_UP_MAX)
         known = before is not None and customer.now >= at
         cause = f"{event.name}:{event.event_id}" if known else ""
         self._review(apply(customer, event, policy), max(customer.now, at), cause)

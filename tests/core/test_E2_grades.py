@@ -22,7 +22,7 @@ from processors.outputs import GradeStep
 from processors.policy import load_policy
 from schemas.codec import read
 from schemas.partitioner import partition_of
-from schemas.topics import EMPLOYEE_GRADES, RELAY, TOLD
+from schemas.topics import EMPLOYEE_GRADES, RELAY, TICKS, TOLD
 from sinks.access import KafkaAccess
 from streams import grading
 from streams.leader import SHARES_AGAIN_S, LiveClock
@@ -264,6 +264,8 @@ def test_E2_slices_of_a_tick_tell_it_once(size: dict[str, int]) -> None:
     one.tick(T + 366 * DAY_MS, served=[row(HERE, customers=0)])  # all others are due, too
     one.tick(T + 400 * DAY_MS)
     one.run()
+    ups = [commit for commit in one.commits if any(record.topic == EMPLOYEE_GRADES for record in commit.outbox)]
+    assert TICKS in ups[0].positions_to, "what a tick says is told as its offset moves: a recovery reads it again else"
     told = [read(EMPLOYEE_GRADES, record.value) for record in published(one, EMPLOYEE_GRADES)]
     assert [(change["at"], change["to_grade"]) for change in told] == [(T, "head"), (T + 376 * DAY_MS, "adviser")]
 

@@ -66,7 +66,7 @@ def changes(
             look(at)
 
     for at, row in rows:
-        pass_time(at - 1)
+        pass_time(at)  # a grace that ends at this very instant has ended
         now_best, known = best(grades, row), True
         look(at)
     pass_time(last)
