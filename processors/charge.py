@@ -35,12 +35,14 @@ def owner_of(facts: History, charge: Charge | None) -> str | None:
     return facts.profile.employee_id
 
 
-CUSTOMERS, STAFF, PLACES = "customers", "staff", "places"
+CUSTOMERS, STAFF, PLACES, GRADES = "customers", "staff", "places", "grades"
 
 
 def sort_of(facts: History) -> str:
     """What is folded: customers; staff, those who serve (E3), and places where people complained (K5), both cared for
-    by the same code and no customers in any figure."""
+    by the same code and no customers in any figure; and grades of who serves (E2), which nobody cares for."""
     if facts.place is not None:
         return PLACES
-    return STAFF if facts.profile is not None and facts.profile.staff else CUSTOMERS
+    if facts.profile is not None:
+        return STAFF if facts.profile.staff else CUSTOMERS
+    return CUSTOMERS if facts.service is None else GRADES

@@ -26,6 +26,7 @@ from processors.events import (
     Profile,
     Purchase,
     Referral,
+    Serving,
     Standing,
     Withdrawal,
 )
@@ -33,6 +34,7 @@ from processors.history import (
     ComplaintState,
     History,
     Place,
+    Service,
     Touch,
     content_of,
     id_hash,
@@ -104,7 +106,7 @@ class Counted(Struct, frozen=True, array_like=True, gc=False):
     """What the programme's figures count of a customer that a later policy could not tell again (`census`). clv: minor
     units; layer: of loyalty, by its place in `LAYERS`; held: in the control group (C8); past: programme day of the last
     purchase before the window of the last review, -2: none. segments: by name (V6); order: class of the average order,
-    0: none, or not asked for."""
+    0: none, or not asked for. owner: who is in charge (E1)."""
 
     clv: int
     layer: int = 0
@@ -112,6 +114,7 @@ class Counted(Struct, frozen=True, array_like=True, gc=False):
     past: int = -2
     segments: tuple[str, ...] = ()
     order: int = 0
+    owner: str | None = None
 
 
 class Customer(Struct, frozen=True, array_like=True, gc=False):
@@ -197,9 +200,19 @@ def _learned(customer: Customer, event: Dated) -> Customer:
     if isinstance(event, Part):
         parts = joined({}, event)
         return _settled(customer, customer.history, parts) if parts else customer
+    if isinstance(event, Serving):
+        return _serving(customer, event)
     assert isinstance(event, Claim | Withdrawal | Standing), f"no fold for {event!r}"
     history = learn(customer.history, event)
     return customer if history is customer.history else replace(customer, history=history)
+
+
+def _serving(customer: Customer, event: Serving) -> Customer:
+    """An employee with how they serve now (E2): what the latest tick says counts."""
+    held = customer.history.service
+    if held is not None and (event.occurred_at < held.at or event.served == held.served):
+        return customer
+    return replace(customer, history=replace(customer.history, service=Service(event.occurred_at, event.served)))
 
 
 def forgotten(event: Dated, known: bool, not_before: int) -> bool:

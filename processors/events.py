@@ -246,19 +246,47 @@ class Misplaced(Struct, frozen=True, kw_only=True, gc=False):
     customer_id: str
 
 
+class Served(Struct, frozen=True, gc=False):
+    """How an employee serves (E1), over all partitions. customers: in charge of now; of them buyers, and kept: buyers
+    who are not lost. in_time, missed: of their reminders those that ended by being done, or not. rated: remedies that
+    who complained has rated; satisfaction: the sum of these ratings, 1 to 5 each."""
+
+    employee_id: str
+    customers: int = 0
+    buyers: int = 0
+    kept: int = 0
+    in_time: int = 0
+    missed: int = 0
+    rated: int = 0
+    satisfaction: int = 0
+
+
 class Tick(Struct, frozen=True, kw_only=True, gc=False):
-    """Stream time of one partition, and what all partitions must agree on."""
+    """Stream time of one partition, and what all partitions must agree on. served: of the employees whose grades are
+    decided in this partition (E2)."""
 
     name: ClassVar[str] = "Tick"
     at: int
     value_at_share: dict[str, int] = {}
     policy: str = ""  # name@version#first 8 hex digits of the text's SHA-256; empty: unchanged
+    served: tuple[Served, ...] = ()
+
+
+class Serving(Struct, frozen=True, kw_only=True, gc=False):
+    """What a tick says of an employee, who is folded like a customer under an id of their own (E2)."""
+
+    name: ClassVar[str] = "Serving"
+    event_id: str  # names the tick: two at one instant are two
+    customer_id: str  # the employee's, as `grade.inside` makes it
+    occurred_at: int
+    served: Served
+    content: int = 0
 
 
 Relayed = Referral | Claim | Withdrawal | Standing | Mishap | Part | Forgotten
 """What the partition of one customer tells that of another, by `relay`."""
 
-Dated = Purchase | Complaint | Contact | Profile | Relayed
+Dated = Purchase | Complaint | Contact | Profile | Serving | Relayed
 """Events that are folded into a customer's history under their own time."""
 
 Event = Dated | Erase | Misplaced | Tick

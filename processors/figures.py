@@ -19,6 +19,7 @@ from processors.charge import CUSTOMERS, sort_of
 from processors.complaints import count_complaints
 from processors.customer import Customer, Told
 from processors.outlook import Outlook
+from processors.owners import count_owners, owner_counted
 from processors.policy import Policy
 from processors.referrals import count_word_of_mouth
 from processors.segments import count_segments, order_class, segments_of
@@ -26,7 +27,8 @@ from processors.segments import count_segments, order_class, segments_of
 
 def count(counts: Counter[str], pairs: Sequence[Pair], policy: Policy) -> None:
     """Add to `counts` what changed between the two of each pair, None: not there. Customers by tier and by level of
-    risk; the census (V4, V5, M); capitals (V7); segments (V6); word of mouth (W4); complaints (K4); benefits (T9).
+    risk; the census (V4, V5, M); capitals (V7); segments (V6); those in charge (E1); word of mouth (W4);
+    complaints (K4); benefits (T9).
     Those who serve are in no figure of customers; their complaints count. An id that is merged counts where its facts
     are (D5): merged, and merges_refused:self, :loop, :size."""
     customers = [_of_customers(counts, before, after) for before, after in pairs]
@@ -36,6 +38,7 @@ def count(counts: Counter[str], pairs: Sequence[Pair], policy: Policy) -> None:
             _count_told(counts, held, holds)
         count_capitals(counts, before, after)
         count_segments(counts, before, after)
+        count_owners(counts, before, after)
         count_word_of_mouth(counts, before, after, policy)
         count_benefits(counts, before, after)
     count_census(counts, [pair for pair in customers if _is_summed(pair[0]) or _is_summed(pair[1])])
@@ -51,9 +54,19 @@ def _of_customers(counts: Counter[str], before: Customer | None, after: Customer
         before, after = shown(before), shown(after)
     if before is not None or after is not None:
         count_complaints(counts, before, after)
-    if before is not None and sort_of(before.history) != CUSTOMERS:
-        before = None
-    return before, None if after is None or sort_of(after.history) != CUSTOMERS else after
+    return _of_a_customer(counts, before, -1), _of_a_customer(counts, after, 1)
+
+
+def _of_a_customer(counts: Counter[str], one: Customer | None, sign: int) -> Customer | None:
+    """`one` where it is a customer. Counts an employee who has a grade (E2), by grade and by name."""
+    if one is None or sort_of(one.history) == CUSTOMERS:
+        return one
+    service = one.history.service
+    if service is not None:
+        if one.told.tier:
+            counts[f"grade:{one.told.tier}"] += sign
+        counts[f"graded:{service.served.employee_id}"] += sign
+    return None
 
 
 def _count_told(counts: Counter[str], before: Told | None, after: Told | None) -> None:
@@ -89,6 +102,9 @@ def with_counted(customer: Customer, seen: Outlook, policy: Policy) -> Customer:
     made = counted(customer, seen, held, policy.calendar)
     if policy.segments:
         made = replace(made, segments=segments_of(customer, policy, seen), order=order_class(customer.history, policy))
+    profile = customer.history.profile
+    if profile is not None and profile.employee_id is not None:
+        made = replace(made, owner=owner_counted(customer))
     return Customer(
         customer.id, customer.history, customer.told, customer.now, customer.next_review, customer.context,
         customer.merge, made,

@@ -24,7 +24,7 @@ from xxhash import xxh3_64_digest, xxh32_digest
 
 from processors.benefits.book import Ledger, kept
 from processors.days import Calendar
-from processors.events import Profile
+from processors.events import Profile, Served
 from processors.money import AMOUNT_END, TooMuch
 
 WINDOW_DAYS: Final = 365
@@ -97,6 +97,13 @@ class Place(Struct, frozen=True, array_like=True, gc=False):
     mishaps: dict[str, int]
 
 
+class Service(Struct, frozen=True, array_like=True, gc=False):
+    """How an employee serves, as a tick at `at` (ms) said last (E2)."""
+
+    at: int
+    served: Served
+
+
 class History(Struct, frozen=True, array_like=True, gc=False):
     """The facts of one customer. `value` to `serve` are the sums over `days`: `on_day` and `within` keep them so.
 
@@ -108,7 +115,8 @@ class History(Struct, frozen=True, array_like=True, gc=False):
     lifetime_margin, lifetime_serve: ever. last_touch_at: the last contact by us (ms). claims: who brought this
     customer, as (ms, referrer), the earliest first. refused: those brought who do not count, see `word_of_mouth`. kin:
     how those stand who brought, or were brought. last_store: of the last SALE, None where it named none. place: of a
-    place, which is no customer. ledger: of benefits earned, returned and used (T9), None: none.
+    place, service: of an employee's grade, neither of which is a customer. ledger: of benefits earned, returned and
+    used (T9), None: none.
     """
 
     first_at: int | None = None
@@ -141,6 +149,7 @@ class History(Struct, frozen=True, array_like=True, gc=False):
     last_store: str | None = None
     place: Place | None = None
     ledger: Ledger | None = None
+    service: Service | None = None
 
 
 def id_hash(kind: str, event_id: str) -> bytes:

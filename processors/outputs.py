@@ -5,6 +5,8 @@ An output carries codes and numbers; sentences are made where it is encoded. Amo
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from msgspec import Struct
 
 
@@ -145,4 +147,40 @@ class CareReminder(Struct, frozen=True, kw_only=True, gc=False):
         return f"{told}:{self.step}" if self.status == "ESCALATED" else told
 
 
-Output = TierChange | ChurnRisk | CareReminder
+class GradeStep(Struct, frozen=True, gc=False):
+    """One condition of the next grade: what there is, None: nothing to measure by, and what it needs."""
+
+    condition: str
+    have: float | None
+    need: float
+
+
+class GradeChange(Struct, frozen=True, kw_only=True, gc=False):
+    """An employee's grade was won or lost (E2).
+
+    `customer_id`: the employee, who is a customer inside under the same id (E3). `code`, `have`, `need`: the condition
+    that decided, as in TierChange; None: nothing to measure by, or the policy changed. `figures`: those behind it, by
+    name. `to_next`: what the next grade asks. `cause`: as in TierChange.
+    """
+
+    customer_id: str
+    at: int
+    policy: str
+    from_grade: str
+    to_grade: str
+    direction: str  # UP | DOWN
+    code: str
+    have: float | None
+    need: float | None
+    figures: Mapping[str, float]
+    next_grade: str | None
+    to_next: tuple[GradeStep, ...]
+    cause: str = ""
+
+    @property
+    def event_id(self) -> str:
+        told = f"employee-grades:{self.customer_id}:{self.at}:{self.from_grade}:{self.to_grade}"
+        return f"{told}:{self.cause}" if self.cause else told
+
+
+Output = TierChange | ChurnRisk | CareReminder | GradeChange

@@ -13,13 +13,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
 from typing import Final, NamedTuple
 
-from processors import risk, tier
+from processors import risk, segments, tier
 from processors.care.life import DUE
 from processors.care.sections import Care
 from processors.charge import CUSTOMERS
 from processors.customer import Customer
 from processors.days import Calendar
 from processors.events import Profile
+from processors.history import History
+from processors.money import half_even
+from processors.outlook import outlook
 from processors.outputs import CareReminder
 from processors.policy import Policy
 from processors.review import Review, advance, review
@@ -151,8 +154,33 @@ def month_of(at: int, calendar: Calendar) -> str:
 
 
 def shares_asked(policy: Policy) -> set[str]:
-    """The top shares that a tier asks for, as the ticks name them."""
-    return {str(need) for one in policy.tiers for name, need in one.conditions if name == tier.SHARE}
+    """The top shares that a tier (T8) or a segment (V6) asks for, as the ticks name them."""
+    tiers = {str(need) for one in policy.tiers for name, need in one.conditions if name == tier.SHARE}
+    return tiers | segments.shares_asked(policy)
+
+
+def thresholds(shares: Iterable[str], facts: Iterable[History]) -> dict[str, int]:
+    """Each of `shares` to the least value, or average order, of those in it, minor units; by average order those are
+    ranked who have one. facts: of every customer, within the window."""
+    asked = set(shares)
+    by_order = {one for one in asked if one.startswith(segments.ORDER_KEY)}
+    values: list[int] = []
+    orders: list[int] = []
+    for one in facts:
+        values.append(one.value)
+        if by_order and one.sales and one.value > 0:
+            orders.append(half_even(one.value, one.sales))
+    found = value_at(asked - by_order, values)
+    tops = value_at({one.removeprefix(segments.ORDER_KEY) for one in by_order}, orders)
+    return found | {segments.ORDER_KEY + top: least for top, least in tops.items()}
+
+
+def segments_of(was: Stand, side: Side) -> tuple[str, ...]:
+    """The segments of a customer as they stand (V6)."""
+    if not side.policy.segments:
+        return ()
+    after = was.seen.customer
+    return segments.segments_of(after, side.policy, outlook(after, side.policy, was.seen.risk))
 
 
 def value_at(shares: Iterable[str], values: Iterable[int]) -> dict[str, int]:
@@ -186,7 +214,9 @@ def lacks(old: Policy, new: Policy, having: Mapping[str, int], customers: int) -
     found += [Lack("benefit", benefit.name) for benefit in new.benefits if benefit.name not in known]
     if new.employees.span_days is not None and old.employees.span_days is None:
         found.append(Lack("charge"))
-    found += [Lack("share", share) for share in sorted(shares_asked(new) - shares_asked(old))]
+    for share in sorted(shares_asked(new) - shares_asked(old)):
+        top = share.removeprefix(segments.ORDER_KEY)
+        found.append(Lack("share" if top == share else "order", top))
     before = needs(old)
     for kind, need in needs(new):
         if (kind, need) not in before and having.get(need, 0) < customers:

@@ -13,7 +13,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from processors import loyalty, risk, segments, tier, worth
+from processors import grade, loyalty, risk, segments, tier, worth
 from processors.benefits.came_to import Entitlement, entitlements, next_change
 from processors.care import life
 from processors.care.look import Look
@@ -46,6 +46,9 @@ class Review(Struct, frozen=True, gc=False):
 def review(customer: Customer, now: int, around: Surroundings, policy: Policy) -> Review:
     """The review of `customer` at `now` (ms, never before their last one)."""
     assert now >= customer.now, f"{customer.id}: a review at {now} after one at {customer.now}"
+    if customer.history.service is not None:
+        employee, told_of = grade.review(customer, now, around.context, policy)
+        return Review(employee, told_of, None)
     calendar = policy.calendar
     day = calendar.day_of(now)
     if customer.merge is not None:

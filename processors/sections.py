@@ -358,8 +358,16 @@ class Currencies(Struct, frozen=True):
                 yield ("rates", code), "is no ISO 4217 currency that has a minor unit"
 
 
+#: A grade's conditions, in the order in which they are told.
+GRADE_CONDITIONS = ("min_cases", "min_retention", "min_in_time", "min_satisfaction")
+
+
 class Grade(Struct, frozen=True):
-    """A grade of an employee, lowest first; the first has no conditions."""
+    """A grade of an employee, lowest first; the first has no conditions, each other has some, all of which must hold.
+
+    `min_cases`: customers in charge of; `min_retention`: of the buyers among them the part not lost; `min_in_time`: of
+    the reminders that ended the part done; `min_satisfaction`: with remedies, 1 to 5 on average.
+    """
 
     name: Name
     min_cases: Count | None = None

@@ -15,7 +15,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from processors import merging
+from processors import grade, merging
 from processors.care.actions import mishap
 from processors.care.life import kinds_of, withdrawn
 from processors.care.look import Look
@@ -33,6 +33,7 @@ from processors.events import (
     Purchase,
     Referral,
     Relayed,
+    Serving,
     Standing,
     Withdrawal,
 )
@@ -56,7 +57,7 @@ _CATCH_UP_MAX: Final = 1_000
 """Reviews before an event that are made in one go."""
 
 
-_HEARD: Final = frozenset((Claim, Withdrawal, Standing, Part, Forgotten))
+_HEARD: Final = frozenset((Claim, Withdrawal, Standing, Part, Forgotten, Serving))
 
 
 class Telling(Struct, frozen=True, gc=False):
@@ -184,9 +185,12 @@ class Batch:
         if isinstance(event, Claim | Withdrawal | Standing | Part):
             self._learn(event, clock)
             return
+        if isinstance(event, Serving):
+            self._serve(event)
+            return
         assert isinstance(event, Forgotten)
         customer = self._get(event.customer_id)
-        if customer is not None and merging.goes_along(customer.merge, event):
+        if customer is not None and grade.forgets(customer, event):
             self.erase(event.customer_id, clock)  # who was erased takes along those merged into them (D4, D5)
 
     def _learn(self, event: Claim | Withdrawal | Standing | Part, clock: int | None) -> None:
@@ -216,6 +220,24 @@ class Batch:
         self._review(learned, max(customer.now, heard_at(event, clock)), f"{event.name}:{event.event_id}")
         if isinstance(event, Claim):
             self._withdraw(customer, learned, event.referrer_id)
+
+    def _serve(self, event: Serving) -> None:
+        """How an employee serves, as a tick says (E2), once all that its instant brought has come: with the last slice
+        of the tick it is the same as without any."""
+        name, at, policy = event.customer_id, event.occurred_at, self._policy
+        before = self._get(name)
+        erased = self._not_before.get(name, -1) if before is None else before.history.not_before
+        if at <= erased:
+            return
+        if before is None:
+            customer = newcomer(name, at, grade.first(event, policy), self._around.context, erased)
+        elif apply(before, event, policy) is before:
+            return
+        else:
+            customer = self._advance(before, at, _CATCH_UP_MAX)
+        known = before is not None and customer.now >= at
+        cause = f"{event.name}:{event.event_id}" if known else ""
+        self._review(apply(customer, event, policy), max(customer.now, at), cause)
 
     def _withdraw(self, one: Customer, folded: Customer, referrer: str) -> None:
         """Tell whose claims are later than the first: all of them if it is a new one, else `referrer` alone (W1)."""
@@ -343,6 +365,8 @@ class Batch:
             self._withdraw_care(customer, until)
             along = merging.forgotten(customer_id, customer.merge, until)
             self._outputs += [Telling(customer_id, one) for one in along]
+        if self._policy.grades:
+            self._outputs += [Telling(customer_id, one) for one in grade.taken_along(customer_id, until, self._policy)]
         self._erased.append(Erased(customer_id, until))
 
     def _withdraw_care(self, customer: Customer, at: int) -> None:

@@ -8,7 +8,7 @@ the club.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -22,6 +22,7 @@ from processors.history import DAY_ROW, FIRST_DAY, WINDOW_DAYS, History, first_l
 from processors.outputs import TierChange, ToNext
 from processors.policy import Policy, Tier
 from processors.predicate import parsed
+from processors.sections import Grade
 from processors.value import READERS, SUMS, Figures, Reader, figures, sum_of
 
 SHARE: Final = "min_value_share_rank"
@@ -85,6 +86,10 @@ def _least(condition: str, need: int | str, shares: Mapping[str, int]) -> int:
     return shares.get(str(need), UNREACHABLE) if condition == SHARE else int(need)
 
 
+Rungs = Sequence[Tier | Grade]
+"""What there is to climb, lowest first."""
+
+
 class Step(Struct, frozen=True, gc=False):
     """One move from tier to tier (ranks, lowest 0)."""
 
@@ -137,21 +142,22 @@ def changes_by_time(told: Told, facts: History, day: int, policy: Policy) -> int
     return until
 
 
-def decide(told: Told, rank: int, now: int, policy: Policy) -> Verdict:
+def decide(told: Told, rank: int, now: int, policy: Policy, grades: tuple[Grade, ...] = ()) -> Verdict:
     """What a review at `now` makes of the tier (T1-T3), where the facts qualify for `rank`.
 
-    A tier the policy no longer has counts as the lowest.
+    A tier the policy no longer has counts as the lowest. grades: what is decided in place of tiers (E2).
     """
-    held = policy.tier_rank(told.tier) or 0
-    if rank == held and told.below_since is None and told.tier == policy.tiers[held].name:
+    rungs: Rungs = grades or policy.tiers
+    held = (_rank_in(grades, told.tier) if grades else policy.tier_rank(told.tier)) or 0
+    if rank == held and told.below_since is None and told.tier == rungs[held].name:
         return Verdict(told, (), None)
     if rank >= held:
         steps = (Step(held, rank),) if rank > held else ()
-        return Verdict(_now_in(told, policy, rank, now if steps else told.tier_since, None), steps, None)
-    return _below(told, held, rank, now, policy)
+        return Verdict(_now_in(told, rungs, rank, now if steps else told.tier_since, None), steps, None)
+    return _below(told, held, rank, now, policy, rungs)
 
 
-def _below(told: Told, held: int, rank: int, now: int, policy: Policy) -> Verdict:
+def _below(told: Told, held: int, rank: int, now: int, policy: Policy, rungs: Rungs) -> Verdict:
     """Below the current tier: start the grace, let it run, or go down where it has ended (T2, T3)."""
     rules, since = policy.tier_rules, told.below_since
     steps: list[Step] = []
@@ -160,15 +166,19 @@ def _below(told: Told, held: int, rank: int, now: int, policy: Policy) -> Verdic
         since = now if since is None else since
         deadline = policy.calendar.plus_days(since, rules.grace_days)
         if now < deadline:
-            return Verdict(_now_in(told, policy, held, tier_since, since), tuple(steps), deadline)
+            return Verdict(_now_in(told, rungs, held, tier_since, since), tuple(steps), deadline)
         lower = held - 1 if rules.one_step_down else rank
         steps.append(Step(held, lower))
         held, tier_since, since = lower, now, None
-    return Verdict(_now_in(told, policy, held, tier_since, None), tuple(steps), None)
+    return Verdict(_now_in(told, rungs, held, tier_since, None), tuple(steps), None)
 
 
-def _now_in(told: Told, policy: Policy, rank: int, tier_since: int | None, below_since: int | None) -> Told:
-    return replace(told, tier=policy.tiers[rank].name, tier_since=tier_since, below_since=below_since)
+def _rank_in(rungs: Rungs, name: str) -> int | None:
+    return next((rank for rank, rung in enumerate(rungs) if rung.name == name), None)
+
+
+def _now_in(told: Told, rungs: Rungs, rank: int, tier_since: int | None, below_since: int | None) -> Told:
+    return replace(told, tier=rungs[rank].name, tier_since=tier_since, below_since=below_since)
 
 
 def changes(customer: Customer, verdict: Verdict, around: Surroundings, policy: Policy) -> tuple[TierChange, ...]:

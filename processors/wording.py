@@ -19,6 +19,7 @@ from processors.policy import Policy
 from processors.templates import faults
 
 _MONEY = frozenset({"min_value_365d", "min_margin_365d", "min_contribution_365d", "min_value_share_rank", "club_value"})
+_SHARES = frozenset({"min_retention", "min_in_time"})
 _TABLES = ("reason", "missing", "risk", "care", "plain")
 _WHOLE_FROM = 9.95  # shown with one decimal it would be 10
 _MORE, _ALONE, _GOOD = "_more", "_alone", "_good"
@@ -46,6 +47,18 @@ class Wording:
         return self._say(
             "reason", code, tier=tier_needed, have=_shown(code, have, currency), need=_shown(code, need, currency)
         )
+
+    def grade_reason(self, grade: str, code: str, have: float | None, need: float | None) -> str:
+        """Why an employee's grade was won or lost, in one sentence. `grade`: the one whose condition `code` is; None:
+        nothing to measure by."""
+        return self._say("reason", code, tier=grade, have=self._measured(code, have), need=self._measured(code, need))
+
+    def _measured(self, code: str, number: float | None) -> str:
+        if number is None:
+            return self.plain("nothing_yet")
+        if code in _SHARES:
+            return f"{_decimals(100 * number)}%"
+        return _decimals(number)
 
     def to_next(self, tier: str, code: str, have: int, need: int, currency: str) -> str | None:
         """What is still missing for `tier` by its condition `code`; None where it holds already."""
@@ -127,6 +140,11 @@ class Wording:
         if sentence is None:
             raise KeyError(f"texts/{self.language}.toml: [{table}] has no {code}")
         return sentence
+
+
+def _decimals(number: float) -> str:
+    """Up to two decimals, as many as it has."""
+    return f"{number:.2f}".rstrip("0").rstrip(".")
 
 
 def _shown(code: str, number: int, currency: str) -> str:

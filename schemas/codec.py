@@ -29,9 +29,11 @@ from processors.events import (
     Misplaced,
     Profile,
     Purchase,
+    Served,
     Tick,
 )
-from processors.outputs import CareReminder, ChurnRisk, TierChange
+from processors.grade import INSIDE
+from processors.outputs import CareReminder, ChurnRisk, GradeChange, TierChange
 from schemas import contract, framing, library, topics
 from schemas.conform import misfit
 from schemas.errors import BadField, BadKey, BadRecord, BrokenAvro, ConfluentFramed, Oversize, UnknownSchema
@@ -55,6 +57,7 @@ __all__ = [
     "encode_care_reminder",
     "encode_churn_risk",
     "encode_event",
+    "encode_grade_change",
     "encode_tier_change",
     "read",
     "write",
@@ -70,7 +73,7 @@ _TARGETS: dict[str, dict[str, type]] = {
     topics.COMPLAINTS: {"Complaint": Complaint},
     topics.CONTACTS: {"Contact": Contact},
     topics.CUSTOMERS: {"Customer": Profile, "Anniversary": Anniversary},
-    topics.TICKS: {"Tick": Tick},
+    topics.TICKS: {"Tick": Tick, "Served": Served},
     topics.RELAY: {"Relay": Relayed},
 }
 _REROUTED_FROM = tuple(topic for topic in topics.INPUTS if topic not in (topics.RELAY, topics.TICKS))
@@ -204,8 +207,8 @@ def _profile_reader(registered: Registered | None) -> Decoder:
 def _customer_of(key: bytes | None) -> str:
     if not key or len(key) > contract.CUSTOMER_ID_BYTES_MAX:
         raise BadKey(f"a null on customers erases the customer in the key: {len(key or b'')} bytes, must be 1 to 128")
-    if key.startswith(PLACE.encode()):
-        raise BadKey(f"the key {key[:60]!r} begins with {PLACE!r}, which names a place of ours, and no customer")
+    if key.startswith((PLACE.encode(), INSIDE.encode())):
+        raise BadKey(f"the key {key[:60]!r} begins with {PLACE!r} or {INSIDE!r}, as ids of ours do, and no customer's")
     try:
         return key.decode()
     except UnicodeDecodeError:
@@ -302,6 +305,15 @@ def encode_tier_change(change: TierChange, reason: str) -> bytes:
     fields["reason_code"], fields["reason_have"], fields["reason_need"] = change.code, change.have, change.need
     fields["to_next"] = [asdict(step) for step in change.to_next]
     return writer(topics.TIER_CHANGES)(fields)
+
+
+def encode_grade_change(change: GradeChange, reason: str) -> bytes:
+    """A grade's change as it is published; `reason`: its sentence."""
+    fields = asdict(change)
+    fields["event_id"], fields["employee_id"], fields["reason"] = change.event_id, change.customer_id, reason
+    fields["reason_code"], fields["reason_have"], fields["reason_need"] = change.code, change.have, change.need
+    fields["to_next"] = [asdict(step) for step in change.to_next]
+    return writer(topics.EMPLOYEE_GRADES)(fields)
 
 
 def encode_care_reminder(reminder: CareReminder, text: str, suggestion: str | None) -> bytes:

@@ -10,7 +10,8 @@ from datetime import date
 
 from processors.care.actions import PLACE
 from processors.days import known_calendar
-from processors.events import TIME_END_MS
+from processors.events import TIME_END_MS, Served
+from processors.grade import EMPLOYEE_BYTES_MAX, INSIDE
 from schemas import topics
 from schemas.reader import Rule, Rules
 
@@ -81,14 +82,17 @@ _AMOUNT = Rule(f"{-AMOUNT_MAX} <= v <= {AMOUNT_MAX}", "must lie within 10^13 min
 _ID = Rule(f"0 < n <= {CUSTOMER_ID_BYTES_MAX}", "must be 1 to 128 bytes of UTF-8")
 _NAME = Rule(f"n <= {NAME_BYTES_MAX}", f"must be at most {NAME_BYTES_MAX} bytes of UTF-8", shared=True)
 _FIVE = Rule("1 <= v <= 5", "must be 1 to 5")
+_COUNTED = Rule("v >= 0", "must be >= 0")
 _DATE = Rule(
     "is_day(v)", f"must be MM-DD or YYYY-MM-DD, a day that exists, {FIRST_YEAR} to {LAST_YEAR}", uses=(is_day,)
 )
 
-_NO_PLACE = f'v[:{len(PLACE)}] != "{PLACE}"'
+_OURS = (PLACE, INSIDE)
+_NOT_OURS = " and ".join(f'v[:{len(name)}] != "{name}"' for name in _OURS)
 _OTHER = Rule(
-    f"{_CUSTOMER_ID.test} and {_NO_PLACE}",
-    f'must be 1 to 128 bytes of UTF-8, and not begin with "{PLACE}", as places of ours do; leave it null if unknown',
+    f"{_CUSTOMER_ID.test} and {_NOT_OURS}",
+    f'must be 1 to 128 bytes of UTF-8, and not begin with "{PLACE}" or "{INSIDE}", as ids of ours do; '
+    "leave it null if unknown",
 )
 
 _RELAYED: Rules = {
@@ -100,8 +104,8 @@ _COMMON: Rules = {
     **_RELAYED,
     "event_id": _OWN_EVENT_ID,
     "customer_id": Rule(
-        f"{_CUSTOMER_ID.test} and {_NO_PLACE}",
-        f'must be 1 to 128 bytes of UTF-8, and not begin with "{PLACE}", which names places of ours',
+        f"{_CUSTOMER_ID.test} and {_NOT_OURS}",
+        f'must be 1 to 128 bytes of UTF-8, and not begin with "{PLACE}" or "{INSIDE}", as ids of ours do',
     ),
 }
 
@@ -173,6 +177,11 @@ RULES: dict[str, Rules] = {
         "policy": Rule(
             "is_policy(v)", "must be name@version# and 8 hex digits of the text's SHA-256, or empty", uses=(is_policy,)
         ),
+        "served": Rule(f"len(v) <= {LINES_MAX}", f"must hold at most {LINES_MAX:,} employees"),
+        "served[].employee_id": Rule(
+            f"0 < n <= {EMPLOYEE_BYTES_MAX}", f"must be 1 to {EMPLOYEE_BYTES_MAX} bytes of UTF-8"
+        ),
+        **dict.fromkeys((f"served[].{name}" for name in Served.__struct_fields__[1:]), _COUNTED),
     },
     topics.RELAY: {
         **_RELAYED,

@@ -7,7 +7,7 @@ a customer and a fence read one after the other fit together to within a commit.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from typing import Any, Final
 
@@ -94,6 +94,19 @@ class Lookup:
             return None
         held = self._redis.get(self._keys.state(partition, customer_id))
         return None if held is None else (partition, state.decode(held))
+
+    def several(self, ids: Iterable[str]) -> dict[str, Customer]:
+        """The states of those of `ids` who are known."""
+        asked = list(ids) if self.partitions else []
+        found: dict[str, Customer] = {}
+        for start in range(0, len(asked), PAGE):
+            names = asked[start : start + PAGE]
+            with self._redis.pipeline(transaction=False) as pipe:
+                for name in names:
+                    pipe.get(self._keys.state(partition_of(name.encode(), self.partitions), name))
+                blobs = zip(names, pipe.execute(), strict=True)
+            found.update((name, state.decode(blob)) for name, blob in blobs if blob is not None)
+        return found
 
     def view(self, customer_id: str) -> dict[str, str] | None:
         """The fields of a customer's hash; None for an unknown id."""

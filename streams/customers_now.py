@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 from processors.capitals import Capitals, Ranking, points
 from processors.care.why import Why, why
-from processors.charge import CUSTOMERS, sort_of
+from processors.charge import CUSTOMERS, GRADES, PLACES, sort_of
 from processors.customer import Customer
 from processors.outputs import Reason
 from processors.policy import Policy
@@ -75,12 +75,17 @@ class CustomersNow:
 
     def one(self, customer_id: str) -> dict[str, Any] | None:
         """The view of a customer as of the clock; None for an unknown id, or one that is merged into another."""
-        found = self._lookup.customer(customer_id)
+        found = self._person(customer_id)
         if found is None or found[1].moved_to is not None:
             return None
         partition, customer = found
         clock, policy = self._at(partition, customer)
         return self._seen(evaluated(customer, clock, policy), policy)
+
+    def _person(self, customer_id: str) -> tuple[int, Customer] | None:
+        """Partition and state of a customer or a place; None for an unknown id, and that of a grade (E2)."""
+        found = self._lookup.customer(customer_id)
+        return None if found is None or sort_of(found[1].history) == GRADES else found
 
     def _seen(self, customer: Customer, policy: Policy) -> dict[str, Any]:
         """The view with words, and with the three capitals (V7), null of who is ranked nowhere."""
@@ -128,7 +133,7 @@ class CustomersNow:
     def everybody(self) -> Iterator[tuple[Customer, Policy]]:
         """All customers as of the clocks, each with the policy in force there."""
         for partition, customer in self._lookup.customers():
-            if customer.moved_to is None and customer.history.place is None:
+            if customer.moved_to is None and sort_of(customer.history) not in (PLACES, GRADES):
                 clock, policy = self._at(partition, customer)
                 yield evaluated(customer, clock, policy), policy
 
@@ -140,7 +145,7 @@ class CustomersNow:
 
     def why(self, customer_id: str) -> list[Why] | None:
         """Why the customer has a reminder of each kind of care, or none (C10), as of the clock; None: unknown id."""
-        found = self._lookup.customer(customer_id)
+        found = self._person(customer_id)
         if found is None or found[1].moved_to is not None:
             return None
         clock, policy = self._at(*found)
@@ -149,7 +154,8 @@ class CustomersNow:
     def everyone(self, *, places: bool = False) -> Iterator[dict[str, Any]]:
         """The views of all customers as of the clocks, partition by partition; `places`: and of places (K5)."""
         for partition, customer in self._lookup.customers():
-            if customer.moved_to is not None or (customer.history.place is not None and not places):
+            sort = sort_of(customer.history)
+            if customer.moved_to is not None or sort == GRADES or (sort == PLACES and not places):
                 continue
             clock, policy = self._at(partition, customer)
             yield self._seen(evaluated(customer, clock, policy), policy)
@@ -164,17 +170,26 @@ class CustomersNow:
     def states(self) -> Iterator[tuple[Customer, Policy]]:
         """Everybody as of the clocks, places too, with the policy in force there; not those merged into others."""
         for partition, customer in self._lookup.customers():
-            if customer.moved_to is None:
+            if customer.moved_to is None and sort_of(customer.history) != GRADES:
                 clock, policy = self._at(partition, customer)
                 yield evaluated(customer, clock, policy), policy
 
     def state(self, customer_id: str) -> tuple[Customer, Policy] | None:
         """One of these; None for an unknown id, or one that is merged into another."""
-        found = self._lookup.customer(customer_id)
+        found = self._person(customer_id)
         if found is None or found[1].moved_to is not None:
             return None
         clock, policy = self._at(*found)
         return evaluated(found[1], clock, policy), policy
+
+    @property
+    def partitions(self) -> int:
+        """How many there are; 0: no worker has been here."""
+        return self._lookup.partitions
+
+    def several(self, ids: Iterable[str]) -> dict[str, Customer]:
+        """The states of those of `ids` who are known, as they are held, of whatever sort."""
+        return self._lookup.several(ids)
 
     def figures(self) -> Counter[str]:
         """The programme's counters."""

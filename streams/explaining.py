@@ -49,7 +49,7 @@ _TICKS_AT_ONCE: Final = 1_000
 
 class Published(Struct, frozen=True):
     """An output as it lies in Kafka. timestamp: the broker's, ms; instants: those (ms) at which anything was published
-    to its partition up to then, rising."""
+    to its partition up to then, rising. home: the partition that told it, None: the one in which it lies."""
 
     topic: str
     partition: int
@@ -59,6 +59,12 @@ class Published(Struct, frozen=True):
     event_id: str
     value: bytes
     instants: tuple[int, ...] = ()
+    home: int | None = None
+
+    @property
+    def told_by(self) -> int:
+        """The partition whose loop told it."""
+        return self.partition if self.home is None else self.home
 
 
 class Behind(Struct, frozen=True):
@@ -117,7 +123,7 @@ class _Traced(PartitionLoop):
     """The loop of the partition, given one customer's records and the ticks; takes note until `of` is told again."""
 
     def __init__(self, of: Published, reminder: str | None, store: MemoryStore, config: LoopConfig) -> None:
-        super().__init__(of.partition, store.take_epoch(of.partition), config)
+        super().__init__(of.told_by, store.take_epoch(of.told_by), config)
         self._of, self._reminder, self._store = of, reminder, store
         self.found: Found | None = None
         self.inputs: list[Behind] = []

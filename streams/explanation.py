@@ -11,13 +11,13 @@ from processors.care.life import kinds_of
 from processors.care.promises import promised
 from processors.care.sections import Care
 from processors.charge import owner_of
-from processors.outputs import CareReminder, ChurnRisk
+from processors.outputs import CareReminder, ChurnRisk, GradeChange
 from processors.policy import Policy
 from schemas.codec import read
-from schemas.topics import CARE_REMINDERS, CHURN_RISK, CUSTOMER_VALUE, POLICIES, TIER_CHANGES
+from schemas.topics import CARE_REMINDERS, CHURN_RISK, CUSTOMER_VALUE, EMPLOYEE_GRADES, POLICIES, TIER_CHANGES
 from streams.explaining import Behind, Found, Published, Told
 
-EXPLAINED: Final = (TIER_CHANGES, CHURN_RISK, CARE_REMINDERS, CUSTOMER_VALUE)
+EXPLAINED: Final = (TIER_CHANGES, CHURN_RISK, CARE_REMINDERS, CUSTOMER_VALUE, EMPLOYEE_GRADES)
 """The topics whose outputs can be explained."""
 
 RULES: Final[Mapping[str, str]] = {
@@ -42,6 +42,7 @@ RULES: Final[Mapping[str, str]] = {
     "C4": "Life of a reminder",
     "C5": "Nobody important is forgotten",
     "C8": "The control group",
+    "E2": "Grades of those who serve",
     "E3": "Customers inside",
 }
 """The rules that decide outputs, by the headings of docs/rules.md, where each is told in full."""
@@ -64,6 +65,8 @@ def rules_of(topic: str, fields: Mapping[str, Any], policy: Policy | None) -> tu
     """The ids of the rules that decided an output, as it was published; policy: of its time, where it is known."""
     if topic == TIER_CHANGES:
         return tuple(_of_tier(fields, policy))
+    if topic == EMPLOYEE_GRADES:
+        return ("E2", *_climbed(fields, policy))
     if topic == CHURN_RISK:
         return _OF_RISK.get(fields["transition"], ("R3",))
     if topic == CARE_REMINDERS:
@@ -73,11 +76,15 @@ def rules_of(topic: str, fields: Mapping[str, Any], policy: Policy | None) -> tu
     return ("V1",)
 
 
-def _of_tier(fields: Mapping[str, Any], policy: Policy | None) -> Iterator[str]:
+def _climbed(fields: Mapping[str, Any], policy: Policy | None) -> Iterator[str]:
     up = fields["direction"] == "UP"
     yield "T1" if up else "T2"
     if not up and policy is not None and policy.tier_rules.one_step_down:
         yield "T3"
+
+
+def _of_tier(fields: Mapping[str, Any], policy: Policy | None) -> Iterator[str]:
+    yield from _climbed(fields, policy)
     if (fields["reason_code"] or "").startswith("club"):
         yield "T7"
 
@@ -99,7 +106,7 @@ def explained(
         "topic": of.topic,
         "partition": of.partition,
         "offset": of.offset,
-        "customer_id": of.customer_id,
+        "customer_id": fields["customer_id"],
         "at": fields["at"],
         "output": fields,
         "rules": [{"id": rule, "says": RULES[rule]} for rule in rules_of(of.topic, fields, policy)],
@@ -145,6 +152,8 @@ def _caused_by(found: Found) -> dict[str, Any]:
     """What decided that it was told then: a record, a tick that brought a policy or threshold, or time alone."""
     kind = "record" if found.record is not None else "policy" if found.changed else "time"
     seen = found.record or found.noticed
+    if kind == "time" and isinstance(found.output, GradeChange) and seen and seen.occurred_at == found.output.at:
+        kind = "record"  # the tick that said how they serve (E2)
     return {"kind": kind, "clock": found.clock, "record": None if seen is None else asdict(seen)}
 
 
@@ -162,6 +171,9 @@ def _numbers(topic: str, fields: Mapping[str, Any], told: Told) -> dict[str, Any
             "to_next",
         )
         return {name.removeprefix("reason_"): fields[name] for name in names}
+    if topic == EMPLOYEE_GRADES:
+        of_grade = ("reason_code", "reason_have", "reason_need", "figures", "next_grade", "to_next")
+        return {name.removeprefix("reason_"): fields[name] for name in of_grade}
     if topic == CHURN_RISK:
         return _numbers_of_risk(fields, output if isinstance(output, ChurnRisk) else None)
     if topic == CARE_REMINDERS:

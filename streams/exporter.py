@@ -27,7 +27,7 @@ class Exporter:
 
     def __init__(self, settings: Settings) -> None:
         self._now = CustomersNow(settings)
-        self._address = settings.exporter_address
+        self._address, self._employees = settings.exporter_address, settings.exporter_employees
         self._table = Table()
         self._read_at = -KEPT_S
         self._reading = asyncio.Lock()
@@ -65,7 +65,7 @@ class Exporter:
         try:
             if not self._now.worked:
                 raise LoyaltyError("no worker has been here yet: start `loyalty worker`, then ask again")
-            self._table.figures = read_programme(self._now)
+            self._table.figures = read_programme(self._now, self._employees)
         except Exception as error:
             told = refusals.told(error)
             if told is None:

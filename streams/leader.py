@@ -18,6 +18,7 @@ from typing import Any, Final, TypeVar
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
+from msgspec.structs import replace
 
 from processors.events import Tick
 from processors.policy import Policy
@@ -25,6 +26,7 @@ from schemas import codec
 from schemas.topics import TICKS
 from sinks.access import KafkaAccess
 from streams import policies
+from streams.grading import Rows, first_of, rest_of
 from streams.ingest import CLOCK_HEADER, CLOCK_OF_DATA
 from streams.reading import TopicReader
 from streams.settings import LoyaltyError
@@ -90,7 +92,8 @@ def _last(partition: int, records: Iterable[Any]) -> int | None:
 
 class LiveClock:
     """Writes the ticks. policy: in force, named by the first tick. wall: the clock, UTC ms. shares: the thresholds that
-    the first tick of a programme's day carries, asked for in a thread (V5); None: no tier asks for any."""
+    the first tick of a programme's day carries, asked for in a thread (V5); None: no tier asks for any. served: what
+    the day's first ticks say of those who serve, by partition (E2); None: there are no grades."""
 
     def __init__(
         self,
@@ -99,9 +102,12 @@ class LiveClock:
         tick_ms: int,
         wall: Callable[[], int] = wall_ms,
         shares: Callable[[], Mapping[str, int]] | None = None,
+        served: Callable[[], Rows | None] | None = None,
     ) -> None:
         self._kafka, self._policy, self._tick_ms, self._wall = kafka, policy, tick_ms, wall
         self._shares, self._shares_day, self._shares_asked = shares, -2, -SHARES_AGAIN_S
+        self._served, self._served_day, self._served_asked = served, -2, -SHARES_AGAIN_S
+        self._rows: Rows = {}  # what is left of today's
         self.last_at: int | None = None
         self._brokers, self._asked = 0, 0.0
 
@@ -141,6 +147,21 @@ class LiveClock:
             log.warning("the thresholds of top shares wait for Redis: %r", outage)
             return {}
 
+    async def _serving(self, at: int) -> Rows:
+        """What the ticks at `at` say of those who serve (E2): asked for once a day, and told a part at a time."""
+        day = self._policy.calendar.day_of(at)
+        soon = time.monotonic() - self._served_asked < SHARES_AGAIN_S
+        if self._served is not None and not self._rows and day != self._served_day and not soon:
+            self._served_asked = time.monotonic()
+            try:
+                rows = await asyncio.to_thread(self._served)
+            except Exception as outage:
+                log.warning("how employees serve waits for Redis: %r", outage)
+            else:
+                if rows is not None:
+                    self._rows, self._served_day = rows, day
+        return first_of(self._rows)
+
     async def _tick(self, producer: AIOKafkaProducer, partitions: list[int]) -> None:
         key = self._policy.key
         loop = asyncio.get_running_loop()
@@ -155,20 +176,25 @@ class LiveClock:
                 if time.monotonic() - self._asked > ASK_AGAIN_S:
                     await self._ask_time(producer)  # a host that slept, or both were put right
             else:
-                shares = await self._thresholds(at)
-                if await _written(producer, Tick(at=at, policy=key, value_at_share=shares), partitions):
+                shares, rows = await self._thresholds(at), await self._serving(at)
+                if await _written(producer, Tick(at=at, policy=key, value_at_share=shares), partitions, rows):
                     self.last_at, key = at, ""
+                    self._rows = rest_of(self._rows)
                     if shares:
                         self._shares_day = self._policy.calendar.day_of(at)
             due = max(due + self._tick_ms / 1_000, loop.time())
             await asyncio.sleep(due - loop.time())
 
 
-async def _written(producer: AIOKafkaProducer, tick: Tick, partitions: Iterable[int]) -> bool:
-    """Whether all partitions have acknowledged the tick. One that failed gets the next."""
-    value = codec.encode_event(TICKS, tick)
+async def _written(producer: AIOKafkaProducer, tick: Tick, partitions: Iterable[int], rows: Rows) -> bool:
+    """Whether all partitions have acknowledged the tick, each with its own of `rows`. One that failed gets the next."""
+    plain = codec.encode_event(TICKS, tick)
+    values = {number: codec.encode_event(TICKS, replace(tick, served=some)) for number, some in rows.items()}
     try:
-        acks = [await producer.send(TICKS, value, partition=number, headers=list(_HEADERS)) for number in partitions]
+        acks = [
+            await producer.send(TICKS, values.get(number, plain), partition=number, headers=list(_HEADERS))
+            for number in partitions
+        ]
         await asyncio.gather(*acks)
     except KafkaError as outage:
         log.warning("the tick at %d waits for Kafka: %r", tick.at, outage)

@@ -13,16 +13,31 @@ from msgspec import Struct
 from processors.care.ideas import suggestion
 from processors.customer import Customer
 from processors.events import Forgotten, Misplaced, Part, Relayed, Standing
-from processors.outputs import CareReminder, ChurnRisk, TierChange
+from processors.outputs import CareReminder, ChurnRisk, GradeChange, TierChange
 from processors.policy import Policy
 from processors.step import Changes
 from processors.wording import Wording
 from schemas.cloudevents import headers
-from schemas.codec import encode_care_reminder, encode_churn_risk, encode_tier_change, in_own_framing
+from schemas.codec import (
+    encode_care_reminder,
+    encode_churn_risk,
+    encode_grade_change,
+    encode_tier_change,
+    in_own_framing,
+)
 from schemas.registry import Registered
 from schemas.relayed import payload_of
 from schemas.told import told_fields
-from schemas.topics import CARE_REMINDERS, CHURN_RISK, CUSTOMER_VALUE, IDENTITIES, RELAY, TIER_CHANGES, TOLD
+from schemas.topics import (
+    CARE_REMINDERS,
+    CHURN_RISK,
+    CUSTOMER_VALUE,
+    EMPLOYEE_GRADES,
+    IDENTITIES,
+    RELAY,
+    TIER_CHANGES,
+    TOLD,
+)
 from schemas.writer import writer
 from sinks.commit import Record
 
@@ -55,6 +70,8 @@ class Outgoing(Struct, frozen=True):
                 yield self._churn_risk(partition, output, policy)
             elif isinstance(output, CareReminder):
                 yield self._care_reminder(partition, output, policy)
+            elif isinstance(output, GradeChange):
+                yield self._grade_change(partition, output, policy)
             else:
                 yield self._tier_change(partition, output, policy)
         for customer_id in changes.moved:  # there is no view of it any more (D5)
@@ -117,6 +134,14 @@ class Outgoing(Struct, frozen=True):
         head = headers(TIER_CHANGES, partition, change.event_id, change.at, tier=change.to_tier)
         key = change.customer_id.encode()
         return Record(TIER_CHANGES, key, encode_tier_change(change, reason), head, change.customer_id)
+
+    def _grade_change(self, partition: int, change: GradeChange, policy: Policy) -> Record:
+        """Keyed by the employee, and placed as that key is, wherever the grade is decided."""
+        decided = change.to_grade if change.direction == "UP" else change.from_grade
+        reason = self.wording(policy.programme.language).grade_reason(decided, change.code, change.have, change.need)
+        head = headers(EMPLOYEE_GRADES, partition, change.event_id, change.at, grade=change.to_grade)
+        name = change.customer_id
+        return Record(EMPLOYEE_GRADES, name.encode(), encode_grade_change(change, reason), head, name)
 
     def _churn_risk(self, partition: int, risk: ChurnRisk, policy: Policy) -> Record:
         say = self.wording(policy.programme.language).risk_reason

@@ -268,9 +268,13 @@ class PartitionLoop:
             outcome = self._fold(head, Loaded(known, not_before=loaded.not_before), known)
             self._due_left = not outcome.done
         else:
+            said, head.folds = head.folds, []  # what a tick says (E2) is folded as its offset moves, or told before it
             outcome = self._fold(head, loaded, known)
             if not (outcome.done and _all_due(loaded, known, head.clock)):
                 head.items, head.clock = [], self._fence.clock
+            elif said:
+                head.folds = said
+                outcome = self._fold(head, loaded, known)
         self._make_commit(head, outcome)
 
     def _known(self, plan: Plan, loaded: Loaded) -> dict[str, Customer | None]:
@@ -345,7 +349,7 @@ class PartitionLoop:
         )
 
     def _write(self, customer: Customer, seen: Outlook | None) -> Write:
-        if customer.history.place is not None:
+        if customer.history.place is not None or customer.history.service is not None:
             return Write(customer, ())
         if customer.moved_to is not None:
             return Write(customer, (), hidden=True)

@@ -23,10 +23,12 @@ from processors.events import (
     Misplaced,
     Part,
     Purchase,
+    Serving,
     Standing,
     Tick,
     Withdrawal,
 )
+from processors.grade import inside
 from processors.money import Unbookable, UnknownCurrency
 from processors.policy import Policy
 from schemas.codec import Decode, decode
@@ -134,11 +136,23 @@ class Planner(Struct, frozen=True):
             elif isinstance(event, Tick):
                 if plan.clock is None or event.at > plan.clock:
                     plan.clock = event.at
+                if event.served and event.at == plan.clock:
+                    self._served(plan, item, event)
             elif isinstance(event, BadRecord):
                 self.refuse(plan, item, event.error, str(event))
             else:
                 self._place(plan, item, event, placed)
         return plan
+
+    def _served(self, plan: Plan, item: Item, tick: Tick) -> None:
+        """How those employees serve whose grades are decided here (E2)."""
+        for served in tick.served:
+            name, number = inside(served.employee_id), self.config.partitions
+            if partition_of(name.encode(), number) == self.partition:
+                told = Serving(
+                    event_id=f"tick:{item.record.offset}", customer_id=name, occurred_at=tick.at, served=served
+                )
+                plan.folds.append((told, plan.clock, item))
 
     def _place(self, plan: Plan, item: Item, event: Dated | Erase | Misplaced, placed: Collection[str]) -> None:
         """To be folded here, or off to where it belongs; never folded where it does not belong."""

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from processors import policy_diff as core
 from processors.days import DAY_MS
-from processors.history import within
+from processors.history import History, within
 from processors.policy import Policy
 from processors.policy_diff import Lack, Move, Side
 from processors.tier import surroundings
@@ -29,9 +29,10 @@ SAMPLE: Final = 1_000
 @dataclass
 class Diff:
     """Another policy against the one in force. tiers: (from, to) to [customers, of them at once, value_365d]; levels:
-    to [customers, value at stake]: of those who move. care: kind to reminders open right after the change [from, to];
-    ahead: (kind, month) to those that go within the days, of the `sampled`. equity: all clv [from, to]. movers: (value,
-    place, Move) of those of most value. Amounts in minor units."""
+    to [customers, value at stake]: of those who move. segments: name to customers in it [from, to] (V6). care: kind to
+    reminders open right after the change [from, to]; ahead: (kind, month) to those that go within the days, of the
+    `sampled`. equity: all clv [from, to]. movers: (value, place, Move) of those of most value. Amounts in minor
+    units."""
 
     policy_from: str
     policy_to: str
@@ -43,6 +44,7 @@ class Diff:
     sampled: int = 0
     tiers: dict[tuple[str, str], list[int]] = field(default_factory=dict)
     levels: dict[tuple[str, str], list[int]] = field(default_factory=dict)
+    segments: dict[str, list[int]] = field(default_factory=dict)
     care: dict[str, list[int]] = field(default_factory=dict)
     ahead: dict[tuple[str, str], list[int]] = field(default_factory=dict)
     equity: list[int] = field(default_factory=lambda: [0, 0])
@@ -69,6 +71,7 @@ class Diff:
             "levels": [
                 _pair(pair) | {"customers": n[0], "value_at_stake": n[1]} for pair, n in sorted(self.levels.items())
             ],
+            "segments": [{"segment": name, "from": n[0], "to": n[1]} for name, n in self.segments.items()],
             "care": [{"kind": kind, "from": n[0], "to": n[1]} for kind, n in sorted(self.care.items())],
             "days": self.days,
             "sampled": self.sampled,
@@ -97,6 +100,7 @@ _SENTENCES: Final = {
     "benefit": "no purchase before the change earns benefit {what}: entitlements are noted from then on",
     "charge": "who is in charge of a customer is taken to be so since the change: none goes back to the pool before",
     "share": "no tick has told the threshold of the top {what} yet: it is taken from the values as they are",
+    "order": "no tick has told the threshold of the top {what} by average order yet: it is taken from what there is",
     "profile": "{kind} goes by {need}, which {have:,} of {of:,} customers have",
 }
 
@@ -123,6 +127,7 @@ def policy_diff(
     """
     old = now.policy()
     made = Diff(old.label, policy.label, old.programme.currency, days, now.clock())
+    made.segments = {one.name: [0, 0] for one in (*old.segments, *policy.segments)}
     shares = _shares(now, old, policy)
     counts = now.figures()
     everybody = sum(n for name, n in counts.items() if name.startswith("customers:"))
@@ -138,12 +143,12 @@ def policy_diff(
 def _shares(now: CustomersNow, old: Policy, policy: Policy) -> dict[str, int]:
     """The thresholds that no tick has told, of both policies."""
     asked = core.shares_asked(policy) | core.shares_asked(old)
-    return core.value_at(asked, (_value(held) for held in now.held())) if asked else {}
+    return core.thresholds(asked, (_facts(held) for held in now.held())) if asked else {}
 
 
-def _value(held: Held) -> int:
+def _facts(held: Held) -> History:
     day = held.policy.calendar.day_of(max(held.clock, held.customer.now))
-    return within(held.customer.history, day).value
+    return within(held.customer.history, day)
 
 
 class _Comparison:
@@ -167,9 +172,11 @@ class _Comparison:
         self.having.update(need for need in self.needs if core.has(customer.history.profile, need))
         made.equity[0] += was.clv
         made.equity[1] += then.clv
-        for place, one in enumerate((was, then)):
+        for place, (one, side) in enumerate(((was, old), (then, new))):
             for kind in one.care:
                 made.care.setdefault(kind, [0, 0])[place] += 1
+            for name in core.segments_of(one, side):
+                made.segments.setdefault(name, [0, 0])[place] += 1
         moved = core.move(was, then)
         if moved is not None:
             self._moved(moved)

@@ -24,8 +24,8 @@ from processors.customer import Customer, apply, forgotten, newcomer
 from processors.events import Dated, Erase, Forgotten, Purchase
 from processors.exits import count_exit
 from processors.figures import count, is_counted, with_counted
+from processors.grade import first, forgets
 from processors.history import History
-from processors.merging import goes_along
 from processors.money import Unbookable
 from processors.outlook import outlook
 from processors.step import Changes, Erased, heard_at
@@ -143,7 +143,7 @@ class Recovery(PartitionLoop):
         for event, clock, _ in plan.folds:
             name = event.customer_id
             held = now[name] if name in now else known[name]
-            if isinstance(event, Forgotten) and (held is None or not goes_along(held.merge, event)):
+            if isinstance(event, Forgotten) and (held is None or not forgets(held, event)):
                 continue
             if isinstance(event, Erase | Forgotten):
                 until = max(-1 if clock is None else clock, -1 if held is None else held.now)
@@ -183,7 +183,7 @@ class Recovery(PartitionLoop):
 
     def _folded(self, held: Customer | None, event: Dated, clock: int | None, not_before: int) -> Customer | None:
         at, policy = event.occurred_at, self._policy
-        customer = newcomer(event.customer_id, at, policy.tiers[0].name, _UNSEEN, not_before) if held is None else held
+        customer = newcomer(event.customer_id, at, first(event, policy), _UNSEEN, not_before) if held is None else held
         if forgotten(event, held is not None, customer.history.not_before):
             return held
         try:

@@ -1,17 +1,18 @@
 """How well customers are served: promises kept (K0), complaints (K4), and the figures of who is in charge (E1).
 
-From the programme's counters and the views of customers; functions of these alone.
+From the programme's counters; functions of these alone.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, NamedTuple
+from types import MappingProxyType
+from typing import Final, NamedTuple
 
 from processors.care.tally import ABOVE, HOURS
-from processors.days import DAY_MS
-from processors.history import WINDOW_DAYS
+from processors.events import Served
+from processors.owners import InCharge, in_charge, served
 from streams.summary import share
 
 PROMISE_SORTS: Final = ("kind", "store", "employee")
@@ -90,13 +91,21 @@ def _by_name(counts: Mapping[str, int], by: str, families: Iterable[str]) -> dic
     return dict(sorted(found.items()))
 
 
+class Graded(NamedTuple):
+    """The grade that an employee holds (E2), and since when (ms), None: from the beginning."""
+
+    grade: str
+    grade_since: int | None
+
+
 class Employee(NamedTuple):
     """E1, of who is in charge. customers: in charge of now; lost: of them those who are lost. retention: of the buyers
     among them the part that is not lost; renewal: of those who bought before the last 365 days the part that bought
-    within them. value_365d, equity: value and expected contribution of those not lost, minor units. in_time: of
-    reminders that ended by being done or not, the part done; kept_rate: of promises; satisfaction: average with
-    remedies, 1 to 5. rank: by retention, then in_time, then satisfaction, among those with enough customers; None: not
-    ranked. Shares are None where there is nothing to divide by."""
+    within them. value_365d, equity: value and expected contribution of those not lost, each as of their last review,
+    minor units. in_time: of reminders that ended by being done or not, the part done; kept_rate: of promises;
+    satisfaction: average with remedies, 1 to 5. rank: by retention, then in_time, then satisfaction, among those with
+    enough customers; None: not ranked. grade: the one that holds (E2), None: none; grade_since: ms, None: from the
+    beginning. Shares are None where there is nothing to divide by."""
 
     employee: str
     rank: int | None
@@ -109,58 +118,41 @@ class Employee(NamedTuple):
     in_time: float | None
     kept_rate: float | None
     satisfaction: float | None
+    grade: str | None = None
+    grade_since: int | None = None
 
 
-def employees(views: Iterable[Mapping[str, Any]], counts: Mapping[str, int], least_cases: int) -> list[Employee]:
-    """A line for each employee who is in charge of anybody or has had anything to do; the ranked first, by rank."""
-    own: dict[str, Counter[str]] = defaultdict(Counter)
-    for seen in views:
-        name = seen["employee_id"]
-        if name is not None and not seen["staff"]:
-            _count_view(own[name], seen)
+def employees(
+    counts: Mapping[str, int], least_cases: int, grades: Mapping[str, Graded] = MappingProxyType({})
+) -> list[Employee]:
+    """A line for each employee who is in charge of anybody, has had anything to do, or has a grade; the ranked first,
+    by rank. counts: of all partitions together; grades: by employee."""
     kept = {line.name: line.kept_rate for line in promises(counts, "employee")}
-    rated = _by_name(counts, "employee", ("complaints_rated", "complaints_satisfaction"))
-    done = {name: (counts.get(f"in_time:{name}", 0), counts.get(f"missed:{name}", 0)) for name in _doers(counts)}
+    serve, charges, nobody = served(counts), in_charge(counts), InCharge()
     lines = [
-        _line(name, own.get(name, Counter()), done.get(name, (0, 0)), kept.get(name), rated.get(name, Counter()))
-        for name in sorted({*own, *done, *kept, *rated})
+        _line(name, charges.get(name, nobody), serve.get(name, Served(name)), kept.get(name))._replace(
+            **grades[name]._asdict() if name in grades else {}
+        )
+        for name in sorted({*serve, *kept})
     ]
     ranked = sorted((line for line in lines if line.customers >= least_cases), key=_merit, reverse=True)
     rest = [line for line in lines if line.customers < least_cases]
     return [*(line._replace(rank=place) for place, line in enumerate(ranked, start=1)), *rest]
 
 
-def _doers(counts: Mapping[str, int]) -> set[str]:
-    return {name.partition(":")[2] for name, n in counts.items() if n and name.startswith(("in_time:", "missed:"))}
-
-
-def _count_view(own: Counter[str], seen: Mapping[str, Any]) -> None:
-    lost = seen["risk_level"] == "LOST"
-    first = seen["first_purchase_at"]
-    own["customers"] += 1
-    own["lost"] += lost
-    own["buyers"] += first is not None
-    if first is not None and first < seen["as_of"] - WINDOW_DAYS * DAY_MS:
-        own["before"] += 1
-        own["renewed"] += seen["purchases_365d"] > 0
-    if not lost:
-        own["value"] += seen["value_365d"]
-        own["equity"] += seen["clv"] or 0
-
-
-def _line(name: str, own: Counter[str], done: tuple[int, int], kept: float | None, rated: Counter[str]) -> Employee:
+def _line(name: str, own: InCharge, serves: Served, kept: float | None) -> Employee:
     return Employee(
         name,
         None,
-        own["customers"],
-        own["lost"],
-        share(own["buyers"] - own["lost"], own["buyers"]),
-        share(own["renewed"], own["before"]),
-        own["value"],
-        own["equity"],
-        share(done[0], sum(done)),
+        own.customers,
+        own.lost,
+        share(own.kept, own.buyers),
+        share(own.renewed, own.before),
+        own.value,
+        own.equity,
+        share(serves.in_time, serves.in_time + serves.missed),
         kept,
-        share(rated["complaints_satisfaction"], rated["complaints_rated"]),
+        share(serves.satisfaction, serves.rated),
     )
 
 

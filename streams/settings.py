@@ -66,6 +66,7 @@ class Settings:
     metrics: str
     metrics_token: str = field(repr=False)
     exporter: str
+    exporter_employees: int
     console: str
     console_token: str = field(repr=False)
     console_read_token: str = field(repr=False)
@@ -352,6 +353,7 @@ SPECS: tuple[Spec, ...] = (
         default="127.0.0.1:9465",
         help="where `loyalty exporter` serves the programme's figures",
     ),
+    Spec(field="exporter_employees", parse=_between(0, 1_000), default="0", help="employees it has series of, at most"),
     Spec(field="console", parse=_listening, default="127.0.0.1:8080", help="where `loyalty console` serves its page"),
     Spec(
         field="console_token",

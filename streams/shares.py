@@ -20,6 +20,7 @@ from processors.tier import SHARE
 from schemas import codec
 from schemas.topics import TICKS
 from streams.customers_now import CustomersNow
+from streams.grading import Rows, first_of, news
 from streams.ingest import CLOCK_HEADER
 from streams.programme.sums import Sums
 from streams.reading import TopicReader
@@ -32,6 +33,11 @@ def asked(policy: Policy) -> tuple[str, ...]:
     """The top shares that the tiers' (T8) and the segments' (V6) conditions name, as the ticks call them."""
     tiers = {str(need) for tier in policy.tiers for name, need in tier.conditions if name == SHARE}
     return tuple(sorted(tiers | shares_asked(policy), key=lambda key: (key.startswith(ORDER_KEY), _share(key))))
+
+
+def tells(policy: Policy) -> bool:
+    """Whether ticks carry anything of all partitions: thresholds, or how employees serve (E2)."""
+    return bool(policy.grades or asked(policy))
 
 
 def _share(key: str) -> float:
@@ -61,25 +67,33 @@ class Shares:
         with CustomersNow(self._settings) as now:
             return thresholds(now.figures(), policy)
 
+    def served(self, policy: Policy) -> Rows | None:
+        """What ticks have still to say of those who serve (E2), from the counters as they are; None: of nobody yet."""
+        with CustomersNow(self._settings) as now:
+            return news(now, policy)
+
     def still_to_tell(self) -> dict[int, Tick] | None:
         """Partition to the tick that it lacks, at its own clock; None while a partition has ticks before it.
 
-        Empty: the policy in force asks for no share, or all partitions know the thresholds.
+        Empty: the policy in force asks for nothing, or all partitions know the thresholds, and how those serve whose
+        grades they decide (E2).
         """
         with CustomersNow(self._settings) as now:
             policy, fences = now.policy(), now.fences
-            if not asked(policy) or all(fence.clock is None for fence in fences.values()):
+            if not tells(policy) or all(fence.clock is None for fence in fences.values()):
                 return {}
             with TopicReader(self._settings.kafka) as reader:
                 ends = reader.ends(TICKS)
             if any(ends.get(number, 0) > fence.positions.get(TICKS, 0) for number, fence in fences.items()):
                 return None
-            found = thresholds(now.figures(), policy)
-        return {
-            number: Tick(at=fence.clock, value_at_share=found)
-            for number, fence in fences.items()
-            if found and fence.clock is not None and dict(fence.shares) != found
-        }
+            found = thresholds(now.figures(), policy) if asked(policy) else {}
+            rows = first_of(news(now, policy) or {})
+        ticks = {}
+        for number, fence in fences.items():
+            shares, served = {} if dict(fence.shares) == found else found, rows.get(number, ())
+            if fence.clock is not None and (shares or served):
+                ticks[number] = Tick(at=fence.clock, value_at_share=shares, served=served)
+        return ticks
 
 
 async def tell(settings: Settings, ticks: Mapping[int, Tick]) -> None:

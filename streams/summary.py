@@ -53,6 +53,28 @@ def tiers(views: Iterable[Mapping[str, Any]], names: Sequence[str]) -> list[Tier
     ]
 
 
+class SegmentLine(NamedTuple):
+    """One segment (V6), as the programme's counters have it; a customer may be in several. Shares: of all customers and
+    of their value; None: there is none."""
+
+    segment: str
+    customers: int
+    customers_share: float | None
+    value_365d: int
+    value_share: float | None
+
+
+def segments(counts: Mapping[str, int], names: Sequence[str]) -> list[SegmentLine]:
+    """A line for each of the policy's segments, in its order; the numbers of `loyalty kpi`."""
+    everybody = sum(n for name, n in counts.items() if name.startswith("customers:"))
+    value = sum(n for name, n in counts.items() if name.startswith("in_tier:") and name.endswith(":value"))
+    lines = []
+    for name in names:
+        number, worth = (counts.get(f"segment:{name}:{what}", 0) for what in ("customers", "value"))
+        lines.append(SegmentLine(name, number, share(number, everybody), worth, share(worth, max(value, 0))))
+    return lines
+
+
 class Untouched(NamedTuple):
     """C5, of one tier with `care_every_days`: the longest that one of its customers has been without a touch by us, in
     days, and how many of them have been for longer than the tier promises, with no reminder before them."""

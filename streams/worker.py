@@ -35,7 +35,7 @@ from streams.leader import LiveClock, last_ticks
 from streams.ownership import Ids, RunnerPort
 from streams.partition import PartitionStopped
 from streams.settings import LoyaltyError, NotThere, Settings
-from streams.shares import Shares, asked, tell
+from streams.shares import Shares, asked, tell, tells
 from streams.topics_admin import check_topics, partitions_of
 
 log = logging.getLogger("loyalty.worker")
@@ -187,18 +187,19 @@ class Worker:
             await asyncio.sleep(_CAUGHT_UP_LOOK_S)
 
     async def _shares_told(self) -> bool:
-        """Whether all partitions know the thresholds of top shares; else the leading one's owner tells them (V5)."""
-        if not asked(self._parts.policy) or not self.owner.owns(LEADING_PARTITION):
+        """Whether all partitions know the thresholds of top shares (V5), and how employees serve (E2); else the leading
+        one's owner tells them."""
+        if not tells(self._parts.policy) or not self.owner.owns(LEADING_PARTITION):
             return True
         try:
             ticks = await asyncio.to_thread(self._shares.still_to_tell)
             if ticks:
-                log.info("the thresholds of top shares go to %d partitions", len(ticks))
+                log.info("what all partitions must know goes to %d of them by a tick", len(ticks))
                 await tell(self._settings, ticks)
         except Exception as away:
             if refusals.told(away) is None and not isinstance(away, LoyaltyError):
                 raise
-            log.warning("the thresholds of top shares wait: %s", away)
+            log.warning("what all partitions must know waits: %s", away)
             return False
         return ticks == {}
 
@@ -209,7 +210,8 @@ class Worker:
                 await asyncio.sleep(_LEAD_LOOK_S)
             policy = self._parts.policy
             shares = partial(self._shares.of, policy) if asked(policy) else None
-            clock = LiveClock(self._settings.kafka, policy, self._settings.tick_ms, shares=shares)
+            served = partial(self._shares.served, policy) if policy.grades else None
+            clock = LiveClock(self._settings.kafka, policy, self._settings.tick_ms, shares=shares, served=served)
             leading = asyncio.create_task(clock.run())
             self._clock = clock
             try:

@@ -22,6 +22,7 @@ from schemas.topics import (
     CUSTOMER_VALUE,
     CUSTOMERS,
     DEAD_LETTERS,
+    EMPLOYEE_GRADES,
     PARTITIONS_DEFAULT,
     TICKS,
     TIER_CHANGES,
@@ -91,6 +92,7 @@ FILTERS = {
         "kind": "As in the value.",
         "status": "As in the value: act on DUE and ESCALATED.",
     },
+    EMPLOYEE_GRADES: {"grade": "The new grade."},
 }
 """Headers by which a reader can skip without decoding."""
 

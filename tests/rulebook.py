@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from processors.money import Rate, major
 from processors.policy import Policy, load_policy
-from processors.sections import CONDITIONS
+from processors.sections import CONDITIONS, GRADE_CONDITIONS
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "rules.md"
@@ -196,6 +196,11 @@ RULES = {
         "Those in charge",
         "Customers in charge, their retention and renewal, value and equity kept, reminders in time, promises,"
         " satisfaction with remedies; ranked only above a least number of customers.",
+    ),
+    "E2": (
+        "Grades of those who serve",
+        "`[[grades]]`, won and lost by the code that decides tiers, from the figures of E1 as a tick a day carries them"
+        " to all partitions; each change once, on `employee-grades`.",
     ),
     "E3": (
         "Customers inside",
@@ -400,7 +405,19 @@ def _benefit_numbers(policy: Policy) -> Iterator[str]:
         yield f"`[[benefits]]` {one.name}: {what}; {how}"
 
 
+def _grade_numbers(policy: Policy) -> Iterator[str]:
+    for grade in policy.grades:
+        asked = [(name, getattr(grade, name)) for name in GRADE_CONDITIONS]
+        needs = [
+            f"{_condition(name)} {_percent(need) if name in ('min_retention', 'min_in_time') else need}"
+            for name, need in asked
+            if need is not None
+        ]
+        yield f"`[[grades]]` {grade.name}: {', '.join(needs) or 'where everybody begins'}"
+
+
 NUMBERS = {
+    "E2": _grade_numbers,
     "V1": _value_numbers,
     "V3": _worth_numbers,
     "T1": _condition_numbers,

@@ -238,6 +238,22 @@ _PEOPLE: Final = Row(
             (Query("min(loyalty_retention_ratio)", "retention"),),
             unit="percentunit",
         ),
+        Panel(
+            "By segment",
+            "Customers in each segment of the policy; one may be in several.",
+            (Query("sum by (segment) (loyalty_segment_customers)", "{{segment}}"),),
+        ),
+        Panel(
+            "Value by segment",
+            "Of the last 365 days, minor units of the programme's currency.",
+            (Query("sum by (segment) (loyalty_segment_value_365d)", "{{segment}}"),),
+        ),
+        Panel(
+            "Those who serve",
+            "Employees by grade.",
+            (Query("sum by (grade) (loyalty_employees)", "{{grade}}"),),
+            stacked=True,
+        ),
     ),
 )
 _WORTH: Final = Row(

@@ -46,7 +46,7 @@ TABLE: tuple[Entry, ...] = (
     Entry("worker", "work", "fold events into customers and publish what changed"),
     Entry("rebuild", "rebuild", "fill an empty Redis again from Kafka"),
     Entry("customer", "ask", "one customer as of now"),
-    Entry("customers", "ask", "all customers, by tier or risk"),
+    Entry("customers", "ask", "all customers, by tier, risk or segment"),
     Entry("care", "care", "who is to be cared for now, by employee"),
     Entry("complete-care", "care", "close a reminder: somebody has cared"),
     Entry("promises", "serving", "promises kept, late and broken, by kind, store or employee"),

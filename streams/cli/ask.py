@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from heapq import nlargest
 from typing import Any, Final
@@ -120,6 +120,7 @@ def _unknown(customer_id: str, now: CustomersNow) -> str:
 
 def _customers_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--tier", metavar="T", help="only who holds this tier")
+    parser.add_argument("--segment", metavar="S", help="only who is in this segment of the policy")
     parser.add_argument(
         "--as-stored", action="store_true", help="the hashes in Redis as they stand, of each customer's last review"
     )
@@ -132,7 +133,9 @@ def run_customers(args: Namespace, settings: Settings) -> int:
     with CustomersNow(settings) as now:
         policy = now.policy()
         if args.tier is not None:
-            _check_tier(args.tier, policy)
+            _check("tier", args.tier, [one.name for one in policy.tiers], policy)
+        if args.segment is not None:
+            _check("segment", args.segment, [one.name for one in policy.segments], policy)
         everyone = now.everyone_stored() if args.as_stored else now.everyone()
         wanted = (seen for seen in everyone if _wanted(seen, args))
         if args.json:
@@ -150,16 +153,20 @@ def run_customers(args: Namespace, settings: Settings) -> int:
     return OK
 
 
-def _check_tier(tier: str, policy: Policy) -> None:
-    names = [one.name for one in policy.tiers]
-    if tier not in names:
-        near = get_close_matches(tier, names, 1)
-        hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(names)}"
-        raise UsageError(f"--tier {tier!r} is no tier of the policy {policy.label}; {hint}")
+def _check(what: str, given: str, names: Sequence[str], policy: Policy) -> None:
+    """Raises UsageError where the policy has no such tier or segment."""
+    if given not in names:
+        near = get_close_matches(given, names, 1)
+        hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(names) or 'none'}"
+        raise UsageError(f"--{what} {given!r} is no {what} of the policy {policy.label}; {hint}")
 
 
 def _wanted(seen: Mapping[str, Any], args: Namespace) -> bool:
-    return (args.tier is None or seen["tier"] == args.tier) and (args.risk is None or seen["risk_level"] == args.risk)
+    return (
+        (args.tier is None or seen["tier"] == args.tier)
+        and (args.risk is None or seen["risk_level"] == args.risk)
+        and (args.segment is None or args.segment in (seen["segments"] or ()))
+    )
 
 
 class _Counted:
@@ -238,5 +245,5 @@ def _entitlement(one: Mapping[str, Any], currency: str | None) -> str:
 
 COMMANDS = [
     Command("customer", "one customer as of now", _customer_arguments, run_customer),
-    Command("customers", "all customers, by tier or risk", _customers_arguments, run_customers),
+    Command("customers", "all customers, by tier, risk or segment", _customers_arguments, run_customers),
 ]

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from processors.days import DAY_MS, utc_iso
+from processors.grade import inside
 from processors.policy import Policy
 from schemas.codec import decode, decoding, in_own_framing, read
 from schemas.errors import BadRecord
@@ -16,6 +17,7 @@ from schemas.topics import (
     CARE_REMINDERS,
     CHURN_RISK,
     CUSTOMER_VALUE,
+    EMPLOYEE_GRADES,
     INPUTS,
     OUTBOX_POSITIONS,
     POLICIES,
@@ -50,7 +52,7 @@ def run_explain(args: Namespace, settings: Settings) -> int:
     with TopicReader(settings.kafka) as reader:
         of = find(reader, args.event_id, registered)
         policies = _policies(reader, settings)
-        inputs = TopicInputs(reader, of.partition)
+        inputs = TopicInputs(reader, of.told_by)
         partitions = reader.partitions(of.topic)
 
         def config(policy: Policy, outgoing: Outgoing) -> LoopConfig:
@@ -99,15 +101,17 @@ def find(reader: TopicReader, event_id: str, registered: Registered | None = Non
             instants[record.timestamp] = None
             if record.value is not None and _id_of(topic, record, registered) == event_id:
                 value = in_own_framing(topic, record.value, registered)
+                name = _folded_as(topic, read(topic, value))
                 return Published(
                     topic=topic,
                     partition=partition,
                     offset=record.offset,
                     timestamp=record.timestamp,
-                    customer_id=read(topic, value)["customer_id"],
+                    customer_id=name,
                     event_id=event_id,
                     value=value,
                     instants=tuple(sorted(instants)),
+                    home=partition_of(name.encode(), partitions),
                 )
     hint = f"; what lay below offset {gone} is gone from the topic" if gone else ""
     if topic == CUSTOMER_VALUE:
@@ -116,6 +120,11 @@ def find(reader: TopicReader, event_id: str, registered: Registered | None = Non
         f"no output {event_id!r} on {topic}: ids are compared to the letter{hint}. `loyalty subscribe {topic} "
         "--from-beginning --until-end --json` shows them"
     )
+
+
+def _folded_as(topic: str, fields: Mapping[str, Any]) -> str:
+    """The id under which what an output tells of is folded: of an employee the grade's (E2)."""
+    return inside(fields["employee_id"]) if topic == EMPLOYEE_GRADES else str(fields["customer_id"])
 
 
 def _id_of(topic: str, record: Any, registered: Registered | None) -> str | None:
@@ -206,6 +215,8 @@ def _headline(topic: str, output: Mapping[str, Any]) -> str:
         )
     if topic == CARE_REMINDERS:
         return f"{output['kind']} {output['status']}: {output['text']}"
+    if topic == EMPLOYEE_GRADES:
+        return f"{output['direction']} from {output['from_grade']} to {output['to_grade']}: {output['reason']}"
     return f"tier {output['tier']}, value_365d {output['value_365d']}"
 
 
@@ -223,6 +234,11 @@ def _numbers(topic: str, numbers: Mapping[str, Any]) -> Iterator[tuple[str, str]
             yield "", f"{one['weight']:+.3f} {one['code']}: {one['text']}"
     elif topic == CARE_REMINDERS:
         yield from _numbers_of_care(numbers)
+    elif topic == EMPLOYEE_GRADES:
+        yield "numbers", f"{numbers['code']}: have {numbers['have']}, need {numbers['need']}"
+        yield "", ", ".join(f"{name} {value:g}" for name, value in sorted(numbers["figures"].items()))
+        for step in numbers["to_next"]:
+            yield "", f"{numbers['next_grade']} needs {step['condition']} {step['need']}, have {step['have']}"
 
 
 def _numbers_of_care(numbers: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -25,7 +25,7 @@ def run_kpi(args: Namespace, settings: Settings) -> int:
     """The table of figures."""
     out = Output.of(args)
     with CustomersNow(settings) as now:
-        found = read_programme(now)
+        found = read_programme(now, employees=None)
         policy, clock, worked = now.policy(), now.clock(), now.worked
     if args.json:
         for one in found:

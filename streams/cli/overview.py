@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from processors.days import utc_iso
@@ -33,6 +33,7 @@ def run_summary(args: Namespace, settings: Settings) -> int:
     top = summary.top_share(seen["value_365d"] for seen in views)
     promised = {tier.name: tier.care_every_days for tier in policy.tiers if tier.care_every_days is not None}
     untouched = summary.untouched(views, promised)
+    segments = summary.segments(counts, [one.name for one in policy.segments])
     risks, first = summary.risks(views, RISK_LEVELS), summary.most_at_stake(views)
     exits, mouth, care = summary.exits(counts), summary.word_of_mouth(counts), summary.care(counts)
     benefits = summary.benefits(views)
@@ -48,6 +49,7 @@ def run_summary(args: Namespace, settings: Settings) -> int:
             "value_365d": sum(seen["value_365d"] for seen in views),
             "tiers": [line._asdict() for line in tiers],
             "top_20_percent_value_share": top,
+            "segments": [line._asdict() for line in segments],
             "risk": [line._asdict() for line in risks],
             "most_at_stake": [{name: seen[name] for name in _SUMMED} for seen in first],
             "exits": exits._asdict(),
@@ -64,6 +66,7 @@ def run_summary(args: Namespace, settings: Settings) -> int:
         out.say("no customers yet: `loyalty import-dataset completejourney`, then `loyalty worker --until-caught-up`")
         return OK
     _say_tiers(out, policy, clock, tiers, top)
+    _say_segments(out, policy, segments)
     _say_moves(out, policy, moves)
     _say_risks(out, policy, risks, first)
     _say_exits(out, policy, exits)
@@ -106,6 +109,24 @@ def _say_tiers(
     )
     if top is not None:
         out.say(f"\nThe best 20% of the customers brought {_percent(top)} of the value of the last 365 days.")
+
+
+def _say_segments(out: Output, policy: Policy, lines: Sequence[summary.SegmentLine]) -> None:
+    currency = policy.programme.currency
+    rows = [
+        {
+            "segment": line.segment,
+            "customers": line.customers,
+            "of all": _percent(line.customers_share),
+            f"value 365 d ({currency})": money(line.value_365d, currency),
+            "of all value": _percent(line.value_share),
+        }
+        for line in lines
+    ]
+    if rows:
+        out.say()
+        table = [{name: "" if value is None else value for name, value in row.items()} for row in rows]
+        out.table(table, title="Segments; a customer may be in several", right=[n for n in rows[0] if n != "segment"])
 
 
 def _say_moves(out: Output, policy: Policy, moves: Mapping[str, summary.Moves]) -> None:

@@ -71,6 +71,9 @@ def _say(out: Output, found: Diff) -> None:
     out.say(f"expected contribution of all: {major(before, currency)} → {major(after, currency)}")
     _table(out, "tier", told["tiers"], "value_365d", currency)
     _table(out, "level of risk", told["levels"], "value_at_stake", currency)
+    if told["segments"]:
+        out.say()
+        out.table(told["segments"], title="customers in each segment", right=["from", "to"])
     changed = [row for row in told["care"] if row["from"] != row["to"]]
     out.say("\nreminders open right after the change:")
     out.table(changed, empty="as many of each kind as now")

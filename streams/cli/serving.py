@@ -11,6 +11,7 @@ from streams import serving
 from streams.cli.command import OK, Command, no_arguments
 from streams.cli.output import Output
 from streams.customers_now import CustomersNow
+from streams.grading import grades
 from streams.settings import Settings
 
 
@@ -57,16 +58,23 @@ def run_employees(args: Namespace, settings: Settings) -> int:
     out = Output.of(args)
     with CustomersNow(settings) as now:
         policy = now.policy()
-        lines = serving.employees(now.everyone(), now.figures(), policy.employees.least_cases)
+        lines = serving.employees(now.figures(), policy.employees.least_cases, grades(now, policy))
     rows = [line._asdict() for line in lines]
     if not args.json:
         currency = policy.programme.currency
         for row in rows:
             row |= {name: major(row[name], currency) for name in ("value_365d", "equity")}
+            if row["grade_since"] is not None:
+                row["grade_since"] = policy.calendar.iso_day(policy.calendar.day_of(row["grade_since"]))
+            if not policy.grades:
+                del row["grade"], row["grade_since"]
     _tell(out, "employee", rows, "nobody is in charge of a customer, or has had anything to do")
     if rows and not args.json and any(row["rank"] is None for row in rows):
         out.say(f"Ranked is who is in charge of {policy.employees.least_cases:,} customers or more.")
     return OK
+
+
+_TEXTS = {"reply in hours", "resolved in hours", "grade", "grade since"}
 
 
 def _tell(out: Output, by: str, rows: list[dict[str, Any]], empty: str) -> None:
@@ -74,7 +82,7 @@ def _tell(out: Output, by: str, rows: list[dict[str, Any]], empty: str) -> None:
     if not out.as_json:
         rows = [{by if name == "name" else name: _shown(name, value) for name, value in row.items()} for row in rows]
         rows = [{name.replace("_", " "): value for name, value in row.items()} for row in rows]
-    numbers = [name for name in (rows[0] if rows else ()) if name not in (by, "reply in hours", "resolved in hours")]
+    numbers = [name for name in (rows[0] if rows else ()) if name not in _TEXTS | {by}]
     out.table(rows, empty=empty, right=numbers)
 
 

@@ -24,6 +24,7 @@ from processors.value import Figures, figures
 from processors.view import view
 from streams import serving, summary
 from streams.customers_now import CustomersNow, whole
+from streams.grading import grades
 from streams.programme import programme_figures
 from streams.settings import Settings
 
@@ -40,7 +41,7 @@ _SCORES: Final = 20
 
 _SLIM: Final = (
     "tier", "value_365d", "risk_level", "value_at_stake", "as_of", "last_touch_at", "first_purchase_at", "holdout",
-    "staff", "employee_id", "purchases_365d", "clv", "open_reminders",
+    "staff", "purchases_365d", "open_reminders",
 )  # fmt: skip
 
 
@@ -154,7 +155,7 @@ def survey(settings: Settings) -> Survey:
         gathered = Gathered(now.policy())
         for customer, policy in now.states():
             gathered.take(customer, policy)
-        return gathered.told(now.clock(), now.figures(), began)
+        return gathered.told(now.clock(), now.figures(), began, grades(now, now.policy()))
 
 
 class Best:
@@ -221,7 +222,9 @@ class Gathered:
         if up is not None:
             self._rising.put((up.have / up.need, up.value_365d, up.customer_id), up)
 
-    def told(self, clock: int | None, counts: Mapping[str, int], began: float) -> Survey:
+    def told(
+        self, clock: int | None, counts: Mapping[str, int], began: float, held: Mapping[str, serving.Graded]
+    ) -> Survey:
         policy, views = self._policy, self._views
         promised = {tier.name: tier.care_every_days for tier in policy.tiers if tier.care_every_days is not None}
         figures = {(one.name, *one.labels.values()): one.value for one in programme_figures(counts, policy, clock)}
@@ -245,7 +248,7 @@ class Gathered:
             equity_by_tier={name: amount("loyalty_customer_equity_by_tier", name) for name in names},
             layers=dict(self._layers),
             untouched=tuple(summary.untouched(views, promised)),
-            employees=tuple(serving.employees(views, counts, policy.employees.least_cases)),
+            employees=tuple(serving.employees(counts, policy.employees.least_cases, held)),
             risky=self._risky.best(),
             risky_all=self._risky.number,
             loads={

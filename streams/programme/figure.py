@@ -32,7 +32,7 @@ class Sort(NamedTuple):
 
 CUSTOMERS, MONEY, RATIO, SECONDS = "customers", "minor units", "ratio", "seconds"
 _PEOPLE, _VALUE, _LEFT, _CARE, _STORES = "Customers", "Value", "Risk and exits", "Care and complaints", "Stores"
-_ARMS, _MOUTH = "Return on care", "Word of mouth"
+_ARMS, _MOUTH, _STAFF = "Return on care", "Word of mouth", "Those who serve"
 
 CATALOGUE: Final[Mapping[str, Sort]] = {
     "loyalty_customers": Sort(CUSTOMERS, "Customers by tier.", _PEOPLE),
@@ -114,6 +114,26 @@ CATALOGUE: Final[Mapping[str, Sort]] = {
     "loyalty_complaints_resolved": Sort("complaints", "Resolved complaints by severity.", _CARE),
     "loyalty_complaints_recovered_ratio": Sort(
         RATIO, "Of the complainants who rated the remedy the share that is content (4 or 5 of 5).", _CARE
+    ),
+    "loyalty_employees": Sort("employees", "Employees by grade.", _CARE),
+    "loyalty_employee_customers": Sort(CUSTOMERS, "Customers in charge, by employee.", _STAFF),
+    "loyalty_employee_lost_customers": Sort(CUSTOMERS, "Of an employee's customers those who are lost.", _STAFF),
+    "loyalty_employee_retention_ratio": Sort(RATIO, "Of an employee's buyers the share that is not lost.", _STAFF),
+    "loyalty_employee_renewal_ratio": Sort(
+        RATIO, "Of an employee's customers who bought before the last 365 days the share that bought in them.", _STAFF
+    ),
+    "loyalty_employee_value_365d": Sort(
+        MONEY, "Net sales of the last 365 days with an employee's customers who are not lost.", _STAFF
+    ),
+    "loyalty_employee_equity": Sort(MONEY, "Customer equity with an employee's customers who are not lost.", _STAFF),
+    "loyalty_employee_in_time_ratio": Sort(
+        RATIO, "Of an employee's reminders that ended the share done in time.", _STAFF
+    ),
+    "loyalty_employee_promises_kept_ratio": Sort(
+        RATIO, "Of an employee's promises that ended the share kept in time.", _STAFF
+    ),
+    "loyalty_employee_satisfaction": Sort(
+        "score", "How content people are with an employee's remedies, 1 to 5 on average.", _STAFF
     ),
     "loyalty_arm_customers": Sort(CUSTOMERS, "Customers who have bought, cared for or in the control group.", _ARMS),
     "loyalty_arm_retention_ratio": Sort(RATIO, "Retention of those cared for and of the control group.", _ARMS),

@@ -9,7 +9,7 @@ from typing import Any
 from processors import tier
 from processors.customer import Customer
 from processors.events import Claim, Dated, Forgotten, Mishap, Part, Referral, Standing, Withdrawal
-from processors.outputs import CareReminder, ChurnRisk, TierChange
+from processors.outputs import CareReminder, ChurnRisk, GradeChange, TierChange
 from processors.policy import Policy
 from processors.step import Batch, Changes
 from processors.value import Figures, figures
@@ -34,6 +34,7 @@ class Partition:
         self.told: list[TierChange] = []
         self.risks: list[ChurnRisk] = []
         self.care: list[CareReminder] = []
+        self.grades: list[GradeChange] = []
         self.referrals: list[Referral] = []
         self.claims: list[Claim | Withdrawal] = []
         self.news: list[Standing] = []
@@ -114,22 +115,22 @@ class Partition:
             assert self.customers.get(name, customer).now <= customer.now, "now never goes back"
             self.customers[name] = customer
         for one in changes.outputs:
-            if isinstance(one.output, Referral):
-                self.referrals.append(one.output)
-            elif isinstance(one.output, Claim | Withdrawal):
-                self.claims.append(one.output)
-            elif isinstance(one.output, Standing):
-                self.news.append(one.output)
-            elif isinstance(one.output, Mishap):
-                self.mishaps.append(one.output)
-            elif isinstance(one.output, Part | Forgotten):
-                self.parts.append(one.output)
-            elif isinstance(one.output, ChurnRisk):
-                self.risks.append(one.output)
-            elif isinstance(one.output, CareReminder):
-                self.care.append(one.output)
-            else:
-                self.told.append(one.output)
+            self.list_of(one.output).append(one.output)
+
+    def list_of(self, output: Any) -> list[Any]:
+        """Where what is told of that kind is kept."""
+        kinds: tuple[tuple[Any, list[Any]], ...] = (
+            (TierChange, self.told),
+            (ChurnRisk, self.risks),
+            (CareReminder, self.care),
+            (GradeChange, self.grades),
+            (Referral, self.referrals),
+            (Claim | Withdrawal, self.claims),
+            (Standing, self.news),
+            (Mishap, self.mishaps),
+            (Part | Forgotten, self.parts),
+        )
+        return next(held for kind, held in kinds if isinstance(output, kind))
 
     def figures(self, customer_id: str) -> Figures:
         """As of the customer's own time."""

@@ -270,7 +270,7 @@ def test_D4_an_export_shows_what_the_figures_count_of_a_person():
         shown = held(one, None, SHOP.calendar)["counted_in_figures"]
         assert one.counted is not None
         assert shown == {"clv": one.counted.clv, "layer": one.counted.layer, "held": one.counted.held,
-                         "past": one.counted.past, "segments": [], "order": 0}  # fmt: skip
+                         "past": one.counted.past, "segments": [], "order": 0, "owner": None}  # fmt: skip
 
 
 def test_M1_an_amount_beyond_all_reason_counts_as_the_most_there_is():

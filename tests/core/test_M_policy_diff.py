@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from processors import policy_diff as core
 from processors import tier
 from processors.events import Anniversary, Profile
+from processors.history import History
 from processors.policy_diff import Lack, Side
+from streams.policy_diff import sentence
 from tests.core.driving import Partition, plainly
 from tests.core.events import ny, sale
 from tests.core.logs import ordered
@@ -38,6 +40,18 @@ kind = "NEVER_FORGOTTEN"
 shape = "silence"
 after_days = 45
 expires_days = 15
+"""
+SHARES = {"0.2": 900, "average_order:0.2": 400}
+SEGMENTS = """
+[[segments]]
+name = "vital-few"
+when = "value_share_rank <= 0.2"
+[[segments]]
+name = "big-ticket"
+when = "average_order_share_rank <= 0.2 and purchases_365d >= 1"
+[[segments]]
+name = "unprofitable"
+when = "contribution_365d < 0"
 """
 OTHER = CARE.replace("after_days = 45", "after_days = 20").replace("WELCOME", "HELLO")
 
@@ -135,6 +149,33 @@ def test_M4_T8_a_threshold_that_no_tick_told_lets_in_the_share_that_it_names(val
     least = core.value_at([share], values)[share]
     wanted = max(1, round(len(values) * Fraction(share)))
     assert sum(value > least for value in values) < wanted <= sum(value >= least for value in values)
+
+
+@given(st.data())
+@settings(max_examples=40, deadline=None)
+def test_M4_V6_segments_are_those_that_the_switch_then_gives(data):
+    old = policy_of(data.draw(policies("UTC")))
+    new = policy_of(data.draw(policies("UTC")).replace('"strategies"', '"switched"') + SEGMENTS)
+    events = data.draw(histories("UTC"))
+    clock = events[-1]["occurred_at"] + data.draw(st.integers(0, 120)) * DAY_MS
+    partition = Partition(old).run([*plainly(events), clock])
+    anna = partition.customers["anna"]
+    assert core.segments_of(core.stand(anna, clock, side(old)), side(old)) == ()
+    to = Side(new, tier.surroundings(new, clock, SHARES))
+    found = core.segments_of(core.stand(anna, clock, to), to)
+    partition.around_is(to.around, new)
+    counted = partition.customers["anna"].counted
+    assert counted is not None
+    assert found == counted.segments
+
+
+def test_M4_V6_thresholds_that_segments_ask_for_are_taken_by_value_and_by_order_and_named():
+    new = policy_of(text(400, name="diff", more=SEGMENTS))
+    facts = [History(value=value, sales=sales) for value, sales in ((100, 4), (90, 1), (0, 0), (-5, 1), (60, 2))]
+    assert core.shares_asked(new) == {"0.2", "average_order:0.2"}
+    assert core.thresholds(core.shares_asked(new), facts) == {"0.2": 100, "average_order:0.2": 90}
+    assert core.lacks(policy_of(text(400)), new, {}, 5) == [Lack("share", "0.2"), Lack("order", "0.2")]
+    assert "top 0.2 by average order" in sentence(Lack("order", "0.2"))
 
 
 def test_M4_what_histories_lack_is_named_with_who_has_it():

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from random import Random
 from typing import Any
 
 import pytest
 from msgspec import Struct
+from msgspec.structs import replace
 
 from processors.care.sections import EVENTS, PROMISES, Care
+from processors.grade import inside
 from processors.policy import Policy, load_policy
 from schemas import library
 from schemas.codec import decoding, read, write
@@ -22,6 +24,7 @@ from schemas.topics import (
     CHURN_RISK,
     CUSTOMER_VALUE,
     CUSTOMERS,
+    EMPLOYEE_GRADES,
     INPUTS,
     OUTBOX_POSITIONS,
     POLICIES,
@@ -98,6 +101,31 @@ def test_C10_every_output_of_a_shop_is_told_again_to_the_byte(seed: int, kept: b
             behind(of, told, kafka)
     assert happened["same"] > 30
     assert happened["not"] <= 2
+
+
+def test_C10_E2_every_change_of_a_grade_is_told_again_to_the_byte() -> None:
+    shop = shop_year(Random(0))
+    kafka = quiet_run(shop).kafka
+    causes: Counter[str] = Counter()
+    for one in list(published(kafka, EMPLOYEE_GRADES))[::4]:
+        name = inside(one.customer_id)
+        of = replace(one, customer_id=name, home=partition_of(name.encode(), shop.partitions))
+        told = told_again(of, Logs(kafka, of.told_by), [shop.policy, *shop.policies.values()], config_of(shop))
+        assert told.found is not None
+        assert told.found.value == of.value
+        made = explained(of, told, {told.found.policy.key: (told.found.policy, 7)}, ())
+        causes[made["cause"]["kind"]] += 1
+        said = "\n".join(command.lines(made))
+        assert f"of customer {name.removeprefix('grade:')}, at" in said
+        assert "E2 Grades of those who serve" in said
+    assert causes["record"] > 3
+    assert causes["time"] + causes["policy"] > 0
+
+
+def config_of(shop: Shop) -> Callable[[Policy, Outgoing], LoopConfig]:
+    return lambda policy, outgoing: LoopConfig(
+        partitions=shop.partitions, policy=policy, outgoing=outgoing, horizon_ms=HORIZON
+    )
 
 
 def behind(of: Published, told: Told, kafka: Kafka) -> None:

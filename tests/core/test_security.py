@@ -320,7 +320,12 @@ def test_a_terminal_obeys_no_name() -> None:
 
 
 def test_ids_of_places_of_ours_are_taken_from_nobody() -> None:
-    for change in ({"customer_id": "place:DELIVERY@7"}, {"customer_id": ""}, {"customer_id": "x" * 129}):
+    for change in (
+        {"customer_id": "place:DELIVERY@7"},
+        {"customer_id": "grade:eve"},
+        {"customer_id": ""},
+        {"customer_id": "x" * 129},
+    ):
         framed = codec.write(topics.PURCHASES, SALE | {"occurred_at": 5} | change)
         with pytest.raises(BadField, match="customer_id"):
             codec.decode(topics.PURCHASES, framed, None)

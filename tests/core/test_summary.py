@@ -218,3 +218,19 @@ def test_C5_the_longest_time_without_a_touch_is_told_by_tier() -> None:
     ]
     assert summary.untouched(views, {"gold": 30}) == [summary.Untouched("gold", 30, 99, 1)]
     assert summary.untouched([], {"gold": 30}) == []
+
+
+def test_V6_segments_are_told_in_the_policys_order_with_their_part_of_all() -> None:
+    counts = {"customers:member": 3, "customers:gold": 1, "in_tier:member:value": 100, "in_tier:gold:value": 300,
+              "segment:vital-few:customers": 1, "segment:vital-few:value": 300, "segment:old:customers": 9}  # fmt: skip
+    lines = summary.segments(counts, ["advocate", "vital-few"])
+    assert lines == [("advocate", 0, 0.0, 0, 0.0), ("vital-few", 1, 0.25, 300, 0.75)]
+    assert summary.segments({}, ["advocate"]) == [("advocate", 0, None, 0, None)]
+    out = io.StringIO()
+    policy = policy_of(
+        '[programme]\nname = "p"\nversion = 1\ncurrency = "USD"\n[[tiers]]\nname = "member"\n'
+        '[[segments]]\nname = "vital-few"\nwhen = "value_share_rank <= 0.2"\n'
+    )
+    overview._say_segments(Output(stdout=out), policy, lines)
+    assert "vital-few" in out.getvalue()
+    assert "75.0%" in out.getvalue()

@@ -28,7 +28,7 @@ PROBE = ROOT / "infra" / "container" / "probe.py"
 COMPOSE = ROOT / "infra" / "compose"
 SECRETS = dict.fromkeys(
     ("LOYALTY_ERASE_KEY", "LOYALTY_METRICS_TOKEN", "LOYALTY_CONSOLE_TOKEN", "GRAFANA_PASSWORD"), "x" * 32
-)
+) | {"LOYALTY_CONSOLE_READ_TOKEN": "y" * 32}
 
 
 def steps() -> list[str]:

@@ -28,7 +28,7 @@ EVERYTHING = """\
 kafka: {servers: "kafka-0:9093,kafka-1:9093", security: SASL_SSL, user: worker, caSecret: {name: kafka-ca}}
 redis: {url: "rediss://redis:6380/0", user: worker, caSecret: {name: redis-ca, key: tls.crt}}
 schemaRegistry: {url: "http://registry:8081", user: loyalty}
-secret: {kafkaPassword: kafka, redisPassword: redis, registryPassword: registry}
+secret: {kafkaPassword: kafka, redisPassword: redis, registryPassword: registry, consoleReadToken: look}
 partitions: 24
 policy: |
   [programme]
@@ -101,7 +101,8 @@ def test_the_validator_would_notice(render: Render) -> None:
 
 @pytest.mark.parametrize("values", ["", EVERYTHING], ids=["as shipped", "with everything"])
 def test_the_settings_are_those_that_a_worker_takes(render: Render, values: str, tmp_path: Path) -> None:
-    (tmp_path / "secret").write_text(base64.b64encode(b"x" * 24).decode())
+    for place, name in enumerate(("secret", "look")):  # who may only look needs another token
+        (tmp_path / name).write_text(base64.b64encode(bytes([65 + place]) * 24).decode())
     for pod in pods(render(values)).values():
         given = environ(pod)
         assert unknown_variables(given) == []
@@ -109,7 +110,8 @@ def test_the_settings_are_those_that_a_worker_takes(render: Render, values: str,
         mounted = {mount["mountPath"] for mount in container["volumeMounts"]}
         files = {name: value for name, value in given.items() if name.endswith("_FILE")}
         assert {value.rpartition("/")[0] for value in files.values()} <= mounted
-        read = {name: str(tmp_path / "secret") if name in files else value for name, value in given.items()}
+        kept = {name: "look" if "READ_TOKEN" in name else "secret" for name in files}
+        read = {name: str(tmp_path / kept[name]) if name in kept else value for name, value in given.items()}
         read = {name: value for name, value in read.items() if not name.endswith("_CA_FILE")}  # no certificate is here
         if "LOYALTY_INSTANCE" in read:
             read["LOYALTY_INSTANCE"] = "shop-worker-0"
@@ -170,6 +172,15 @@ def test_selectors_find_their_pods_and_nothing_else(render: Render) -> None:
         found = [component for component, own in labels.items() if wanted.items() <= own.items()]
         assert found in ([one["metadata"]["name"].removeprefix("shop-")], []), one["metadata"]["name"]
         assert found or one["metadata"]["name"] == "shop-topics"  # Strimzi makes them here
+
+
+def test_who_may_only_look_brings_a_token_of_their_own_where_there_is_one(render: Render) -> None:
+    def token(values: str = "") -> list[Node]:
+        (console,) = named(render(values), "Deployment", "shop-console")["spec"]["template"]["spec"]["containers"]
+        return [one for one in console["env"] if one["name"] == "LOYALTY_CONSOLE_READ_TOKEN_FILE"]
+
+    assert token() == []
+    assert token(EVERYTHING) == [{"name": "LOYALTY_CONSOLE_READ_TOKEN_FILE", "value": "/run/secrets/loyalty/look"}]
 
 
 def test_the_network_lets_through_what_is_named_and_nothing_else(render: Render) -> None:

@@ -130,11 +130,19 @@ def profile(rng: Random, at: int | None = None) -> Fields:
     }
 
 
+SERVED: Fields = {
+    "employee_id": "emp-1", "customers": 3, "buyers": 2, "kept": 1, "in_time": 4, "missed": 0, "rated": 1,
+    "satisfaction": 5,
+}  # fmt: skip
+"""How an employee serves, as a tick says it."""
+
+
 def tick(rng: Random, at: int | None = None) -> Fields:
     return {
         "at": T + rng.randrange(50 * MINUTE) if at is None else at,
         "value_at_share": rng.choice(({}, {}, {"0.2": 60_000}, {".01": 90_000, "1": -5})),
         "policy": "",
+        "served": rng.choice(([], [], [SERVED])),
     }
 
 

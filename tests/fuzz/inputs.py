@@ -78,7 +78,7 @@ def _with(envelope: Draft, inner: Draft, mutation: str) -> Draft:
     value = None if inner.is_null else inner.whole() if inner.value is None else inner.value
     envelope.fields = envelope.fields | {"record": value, "key": inner.key, "recorded_at": max(inner.timestamp, 0)}
     who = inner.fields.get("customer_id", "")
-    if who and not who.startswith("place:") and len(who.encode()) <= 128:
+    if who and not who.startswith(("place:", "grade:")) and len(who.encode()) <= 128:
         envelope.fields["customer_id"] = who
     envelope.rewrite(envelope.fields)
     return envelope

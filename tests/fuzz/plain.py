@@ -85,7 +85,9 @@ def _null(topic: str, key: bytes | None) -> Reading:
     except UnicodeDecodeError:
         return Reading(("BadKey",))
     return (
-        Reading(erased=name) if 0 < len(key or b"") <= 128 and not name.startswith("place:") else Reading(("BadKey",))
+        Reading(erased=name)
+        if 0 < len(key or b"") <= 128 and not name.startswith(("place:", "grade:"))
+        else Reading(("BadKey",))
     )
 
 
@@ -178,7 +180,7 @@ def forbidden(topic: str, fields: dict[str, Any]) -> Iterator[str]:
         return
     if not fields["event_id"] or (topic != RELAY and not _reference(fields["event_id"])):
         yield "event_id"
-    if not _id(fields["customer_id"]) or (topic != RELAY and fields["customer_id"].startswith("place:")):
+    if not _id(fields["customer_id"]) or (topic != RELAY and fields["customer_id"].startswith(("place:", "grade:"))):
         yield "customer_id"
     if not 0 <= fields["occurred_at"] < TIME_END_MS:
         yield "occurred_at"
@@ -190,7 +192,7 @@ def _id(text: str | None) -> bool:
 
 
 def _other(text: str | None) -> bool:
-    return _id(text) and not (text or "").startswith("place:")
+    return _id(text) and not (text or "").startswith(("place:", "grade:"))
 
 
 def _amount(number: int | None) -> bool:
@@ -218,6 +220,12 @@ def _tick(fields: dict[str, Any]) -> Iterator[str]:
             yield "value_at_share key"
     if fields["policy"] and not re.fullmatch(r"[^\x00-\x1f]+@[0-9]+#[0-9a-f]{8}", fields["policy"]):
         yield "policy"
+    if len(fields["served"]) > 10_000:
+        yield "served"
+    for place, one in enumerate(fields["served"]):
+        if not 0 < len(one["employee_id"].encode()) <= 122:
+            yield f"served[{place}].employee_id"
+        yield from (f"served[{place}].{name}" for name, n in one.items() if name != "employee_id" and n < 0)
 
 
 def _purchase(fields: dict[str, Any]) -> Iterator[str]:

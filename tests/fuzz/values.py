@@ -7,7 +7,7 @@ from typing import Any
 
 from processors.events import TIME_END_MS
 from schemas.topics import COMPLAINTS, CONTACTS, CUSTOMERS, PURCHASES, RELAY, TICKS
-from tests.fuzz.bases import ANNA, BO, CLEO, DAN, DAY, ELSEWHERE, EVE, HOUR, NEW, PLACE, POOR, RICH, Fields, T
+from tests.fuzz.bases import ANNA, BO, CLEO, DAN, DAY, ELSEWHERE, EVE, HOUR, NEW, PLACE, POOR, RICH, SERVED, Fields, T
 from tests.simulation.shop import HORIZON
 
 INT64 = (-(2**63), 2**63 - 1)
@@ -180,7 +180,7 @@ def _items(rng: Random, schema: Any, path: str, now: list[Any]) -> list[Any]:
     """Mostly one item changed; none; each twice; now and then more than may be."""
     chance = rng.random()
     if not now or chance < 0.1:
-        new = {"name": "n", "date": "01-02"} if path == "anniversaries" else ""
+        new = {"anniversaries": {"name": "n", "date": "01-02"}, "served": SERVED}.get(path, "")
         return [] if now or path == "lines" else [some(rng, schema, f"{path}[]", new)]
     if chance < 0.2:
         return now + now

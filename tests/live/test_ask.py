@@ -120,6 +120,12 @@ def test_customers_by_tier(programme: Programme) -> None:
         assert programme.json("customers", "--tier", tier) == [seen for seen in everybody if seen["tier"] == tier]
     wrong = programme.run("customers", "--tier", "silvre")
     assert (wrong.returncode, "did you mean silver?" in wrong.stderr) == (2, True)
+    few = [one for one in everybody if "vital-few" in one["segments"]]
+    assert programme.json("customers", "--segment", "vital-few") == few
+    (summary,) = programme.json("summary")
+    assert next(one for one in summary["segments"] if one["segment"] == "vital-few")["customers"] == len(few)
+    wrong = programme.run("customers", "--segment", "vital few")
+    assert (wrong.returncode, "did you mean vital-few?" in wrong.stderr) == (2, True)
     assert programme.json("customers", "--risk", "LOST") == [one for one in everybody if one["risk_level"] == "LOST"]
 
 

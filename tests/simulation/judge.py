@@ -14,6 +14,7 @@ from processors.care.book import reminder_id
 from processors.census import FAMILIES
 from processors.customer import Customer, Told
 from processors.figures import count
+from processors.grade import INSIDE, inside
 from processors.history import History, Kin
 from processors.kin import clv_of, level_of
 from processors.merging import Merge, own_facts
@@ -29,6 +30,7 @@ from schemas.topics import (
     CONTACTS,
     CUSTOMER_VALUE,
     DEAD_LETTERS,
+    EMPLOYEE_GRADES,
     PURCHASES,
     TIER_CHANGES,
     TOLD,
@@ -90,8 +92,8 @@ def _due(world: World) -> None:
 
 
 def _is_seen(one: Customer) -> bool:
-    """Whether there is a view of it: not of a place (K5), nor of an id merged into another (D5)."""
-    return not one.id.startswith(PLACE) and one.moved_to is None
+    """Whether there is a view of it: not of a place (K5), a grade (E2), nor of an id merged into another (D5)."""
+    return not one.id.startswith((PLACE, INSIDE)) and one.moved_to is None
 
 
 def _plain(customer: Customer, world: World) -> Customer:
@@ -116,7 +118,7 @@ def _merge_without_kin(merge: Merge | None) -> Merge | None:
 def _settled(world: World) -> set[str]:
     """Whose told is that of the undisturbed run. A recovery reviews at its clock: what comes behind it, and happened
     before, finds a customer whose own time lies later than without it."""
-    settled = world.shop.settled
+    settled = world.shop.settled | {name for name in customers(world) if name.startswith(INSIDE)}
     return settled - world.shop.behind_a_tick() if world.recovered else settled
 
 
@@ -136,8 +138,14 @@ def _states(world: World, undisturbed: World) -> None:
             assert customer.told == wanted[name].told
         else:
             blank = {"told": Told(""), "now": 0, "next_review": 0, "context": ""}
-            one, other = replace(one, **blank), replace(other, **blank)
+            one, other = _whosever(replace(one, **blank)), _whosever(replace(other, **blank))
             assert state.encode(one) == state.encode(other), f"facts of {name}: {_differ(one.history, other.history)}"
+
+
+def _whosever(customer: Customer) -> Customer:
+    """Without who is in charge as it was counted (E1): that follows from what was told, as when one was pooled (E3)."""
+    counted = customer.counted
+    return customer if counted is None else replace(customer, counted=replace(counted, owner=None))
 
 
 def _kin(world: World) -> None:
@@ -149,7 +157,7 @@ def _kin(world: World) -> None:
     policies = {policy.label: policy for policy in world.shop.policies.values()}
     views = {name: view for held in world.store.partitions.values() for name, view in held.views.items()}
     for name, one in found.items():
-        if name.startswith(PLACE):
+        if name.startswith((PLACE, INSIDE)):
             continue
         referrer, policy = referrer_of(one.history, name), policies[views[name]["policy"]]
         # Who was erased and came back hears of those brought before at their next review.
@@ -176,6 +184,22 @@ def _differ(one: Any, other: Any) -> dict[str, tuple[Any, Any]]:
 def _changes(world: World, undisturbed: World) -> None:
     for topic, chain in ((TIER_CHANGES, _chain), (CHURN_RISK, _levels), (CARE_REMINDERS, _lives)):
         _told_once(world, undisturbed, topic, chain)
+    _grades(world, undisturbed)
+
+
+def _grades(world: World, undisturbed: World) -> None:
+    """Ticks alone decide grades (E2): each change once, as in the undisturbed run, from one to the next."""
+    found, wanted = changes_of(world, EMPLOYEE_GRADES), changes_of(undisturbed, EMPLOYEE_GRADES)
+    states = customers(world)
+    for name in found.keys() | wanted.keys():
+        assert found[name] == wanted[name], f"{name}: {[i for i, _ in found[name]]}, not {[i for i, _ in wanted[name]]}"
+        ids = [event_id for event_id, _ in found[name]]
+        assert len(ids) == len(set(ids)), f"{name}: told twice"
+        grade = "adviser"
+        for change in (read(EMPLOYEE_GRADES, value) for _, value in found[name]):
+            assert change["from_grade"] == grade, f"{name}: told to leave {change['from_grade']}, was in {grade}"
+            grade = change["to_grade"]
+        assert grade == states[inside(name)].told.tier, f"{name}: last told {grade}"
 
 
 def _told_once(world: World, undisturbed: World, topic: str, chain: Callable[..., None]) -> None:
@@ -305,7 +329,8 @@ def _of_people(name: str) -> bool:
     """Whether the figure is a sum over the customers as they are; exits are of the past, too."""
     sorts = (
         "customers:", "risk:", "gained", "leads_", "sales_", "lost_referred", "referrers", "referrals_refused:",
-        "complaints_", "resolve_le_", "overdue:", "benefits", "merged", "merges_refused:",
+        "complaints_", "resolve_le_", "grade:", "graded:", "charge", "overdue:", "benefits", "merged",
+        "merges_refused:",
         *(f"{family}:" for family in (*FAMILIES, *segments.FAMILIES)),
     )  # fmt: skip
     return name.startswith(sorts) and name != "referrals_refused:self"

@@ -79,6 +79,18 @@ when = "average_order_share_rank <= 0.2 and value_share_rank <= 0.2"
 [[segments]]
 name = "unprofitable"
 when = "contribution_365d < 0"
+
+[[grades]]
+name = "adviser"
+[[grades]]
+name = "senior"
+min_cases = {version}
+min_retention = 0.5
+[[grades]]
+name = "head"
+min_cases = 3
+min_in_time = 0.6
+min_satisfaction = 3.5
 """
 
 _CARE = """
@@ -206,6 +218,18 @@ class Shop(Struct):
         return late
 
 
+def served(rng: Random) -> list[dict[str, Any]]:
+    """What a tick says of who serves, wherever their grades are decided: mostly nothing, or little that is new."""
+    rows = []
+    for name in ("eve", "adam", "zoë", "瑞") if rng.random() < 0.4 else ():
+        if rng.random() < 0.7:
+            buyers, in_time = rng.randint(0, 4), rng.randint(0, 4)
+            row = {"customers": rng.randint(0, 5), "buyers": buyers, "kept": rng.randint(0, buyers)}
+            row |= {"in_time": in_time, "missed": 4 - in_time, "rated": 2, "satisfaction": rng.randint(2, 10)}
+            rows.append({"employee_id": name, **row})
+    return rows
+
+
 def shop_year(rng: Random) -> Shop:
     """One shop. live: rows are written while the workers run; else all lie there before the first worker starts."""
     return _Maker(rng).made()
@@ -308,8 +332,9 @@ class _Maker:
             at += rng.randint(HOUR, step) if rng.random() < 0.8 else DAY - (at - START) % DAY
         self.ticks.append(END)
         known = list(self.shop.policies)
+        clerks = Random(sum(self.ticks))  # of its own: nobody else's year hangs on theirs
         for at in self.ticks:
-            fields: dict[str, Any] = {"at": at}
+            fields: dict[str, Any] = {"at": at, "served": served(clerks)}
             draw = rng.random()
             if not self.shop.live and draw < 0.06:
                 fields["policy"] = rng.choice(known)
@@ -320,6 +345,7 @@ class _Maker:
                 self.put(TICKS, partition, at, None, write(TICKS, fields))
                 if rng.random() < 0.05:
                     stale = {"at": at - rng.choice((0, HOUR)), "policy": rng.choice(("", known[1]))}
+                    stale["served"] = served(clerks)
                     if self.shop.live:
                         stale["policy"] = ""
                     self.put(TICKS, partition, at, None, write(TICKS, stale))

@@ -58,6 +58,11 @@ ACCEPTED: dict[str, st.SearchStrategy[Any]] = {
     "language": st.none() | st.sampled_from(["en", "zh", "zh-Hant-TW"]),
     "value_at_share{key}": st.sampled_from(["0.01", "0.2", "0.5", ".05", "1", "1.0"]),
     "policy": st.sampled_from(["", "default@1#0a1b2c3d"]),
+    "served[].employee_id": st.text(min_size=1, max_size=30),
+    **{
+        f"served[].{name}": st.integers(0, 2**62) | st.integers(0, 70)
+        for name in ("customers", "buyers", "kept", "in_time", "missed", "rated", "satisfaction")
+    },
 }
 """By path: what the contract takes where it takes less than the schema."""
 

@@ -25,6 +25,7 @@ from processors.events import (
     Profile,
     Purchase,
     Referral,
+    Served,
     Standing,
     Tick,
     Withdrawal,
@@ -71,6 +72,11 @@ def complaint(**changes: Any) -> dict[str, Any]:
 
 def profile(**changes: Any) -> dict[str, Any]:
     return {"event_id": "e", "customer_id": "anna", "occurred_at": AT, "joined_at": AT, **changes}
+
+
+def served(**changes: Any) -> dict[str, Any]:
+    numbers = dict.fromkeys(("customers", "buyers", "kept", "in_time", "missed", "rated", "satisfaction"), 0)
+    return {"employee_id": "eve", **numbers, **changes}
 
 
 def decoded(topic: str, record: dict[str, Any], key: bytes | None = None) -> Any:
@@ -291,7 +297,8 @@ BAD_FIELDS: list[tuple[str, dict[str, Any], str]] = [
     (topics.PURCHASES, purchase(lines=line(cost=-(10**13) - 1)), r"lines\[0\].cost"),
     (topics.PURCHASES, purchase(coupon_ids=["c"] * 10_001), "coupon_ids"),
     (topics.PURCHASES, purchase(referrer_id=""), "referrer_id is '': must be 1 to 128 bytes.*leave it null"),
-    (topics.PURCHASES, purchase(referrer_id="place:DELIVERY@7"), "referrer_id is 'place:.*as places of ours do"),
+    (topics.PURCHASES, purchase(referrer_id="place:DELIVERY@7"), "referrer_id is 'place:.*as ids of ours do"),
+    (topics.PURCHASES, purchase(customer_id="grade:eve"), "customer_id is 'grade:eve'.*as ids of ours do"),
     (topics.CONTACTS, contact(referred_customer_id="place:A@7"), "referred_customer_id is 'place:.*leave it null"),
     (topics.COMPLAINTS, complaint(severity=0), "severity is 0: must be 1 to 5"),
     (topics.COMPLAINTS, complaint(severity=6), "severity"),
@@ -303,7 +310,7 @@ BAD_FIELDS: list[tuple[str, dict[str, Any], str]] = [
     (
         topics.COMPLAINTS,
         complaint(customer_id="place:DELIVERY@7"),
-        "customer_id is 'place:.*names places of ours",
+        "customer_id is 'place:.*as ids of ours do",
     ),
     (topics.COMPLAINTS, complaint(about="UNKNOWN"), "about is none of PRODUCT|SERVICE"),
     (topics.CONTACTS, contact(score=11), "score is 11: must be 0 to 10"),
@@ -335,6 +342,9 @@ BAD_FIELDS: list[tuple[str, dict[str, Any], str]] = [
     (topics.TICKS, {"at": AT, "policy": "default"}, "policy is 'default': must be name@version#"),
     (topics.TICKS, {"at": AT, "value_at_share": {"20%": 1}}, "value_at_share key is '20%'"),
     (topics.TICKS, {"at": AT, "value_at_share": {"0.0": 1}}, "value_at_share key"),
+    (topics.TICKS, {"at": AT, "served": [served(employee_id="")]}, r"served\[0\].employee_id is ''"),
+    (topics.TICKS, {"at": AT, "served": [served(), served(missed=-1)]}, r"served\[1\].missed is -1: must be >= 0"),
+    (topics.TICKS, {"at": AT, "served": [served()] * 10_001}, "served has 10,001 entries"),
 ]
 
 
@@ -688,6 +698,6 @@ def test_the_table_of_shared_strings_is_bounded() -> None:
 
 
 def test_the_generated_source_can_be_read() -> None:
-    source = reader.source_of(library.source(topics.TICKS), {"Tick": Tick}, {})
+    source = reader.source_of(library.source(topics.TICKS), {"Tick": Tick, "Served": Served}, {})
     assert source.startswith("def read(b):\n    p, end = 0, len(b)\n")
     assert "raise Broken" in source

@@ -45,7 +45,7 @@ CONTRACT = {
     "employee_id cost item reason",
     "customers": "event_id customer_id occurred_at joined_at birthday anniversaries consent do_not_contact key_account "
     "employee_id time_zone language acquisition_cost preferred_channel merged_into",
-    "ticks": "at value_at_share policy",
+    "ticks": "at value_at_share policy served",
     "churn-risk": "event_id customer_id at policy transition level previous_level score p_alive p_no_purchase "
     "expected_purchases value_at_stake currency tier last_purchase_at usual_gap_days reasons holdout",
     "care-reminders": "event_id customer_id at policy reminder_id kind status due_at expires_at priority channel "
@@ -58,7 +58,8 @@ CONTRACT = {
     "expected_purchases risk_level risk_score risk_reasons open_complaints next_review_at loyalty_signs segments "
     "value_at_stake network_value benefits last_touch_at open_reminders holdout policy clv_basis paid_back_at fading "
     "would_recommend will_buy_again referrer_id exit",
-    "employee-grades": "event_id customer_id at policy employee_id from_grade to_grade direction reason",
+    "employee-grades": "event_id customer_id at policy employee_id from_grade to_grade direction reason figures "
+    "reason_code reason_have reason_need next_grade to_next",
 }
 ENUMS = {
     ("purchases", "kind"): "SALE RETURN",
@@ -70,6 +71,7 @@ ENUMS = {
     ("churn-risk", "level"): "OK WATCH AT_RISK LOST",
     ("care-reminders", "status"): "DUE FULFILLED ESCALATED EXPIRED WITHDRAWN HELD_OUT",
     ("tier-changes", "direction"): "UP DOWN",
+    ("employee-grades", "direction"): "UP DOWN",
 }
 ALL = sorted(NAMED)
 

@@ -55,7 +55,7 @@ def test_it_writes_the_bytes_that_fastavro_writes(topic: str, data: st.DataObjec
 
 
 def test_a_missing_field_and_an_unknown_symbol_are_our_fault_and_told() -> None:
-    tick = {"at": 1, "value_at_share": {}, "policy": ""}
+    tick = {"at": 1, "value_at_share": {}, "policy": "", "served": []}
     assert writer(topics.TICKS)(tick)
     with pytest.raises(KeyError, match="policy"):
         writer(topics.TICKS)({"at": 1, "value_at_share": {}})

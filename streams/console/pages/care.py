@@ -8,6 +8,7 @@ from streams.console.markup import Html, el, join, query
 from streams.console.pages import parts
 from streams.console.pages.parts import Ask, Cell
 from streams.console.survey import Load, Survey
+from streams.serving import Employee
 
 NOBODY: Final = "-"
 PAGE: Final = 50
@@ -70,10 +71,11 @@ def _people(ask: Ask, loads: dict[str, Load], chosen: str) -> Html:
 
 
 def _merits(ask: Ask, seen: Survey) -> Html:
-    """E1: those in charge, by how well their customers are kept."""
-    words, currency = ask.words, seen.policy.programme.currency
+    """E1: those in charge, by how well their customers are kept, with their grades (E2)."""
+    words, currency, graded = ask.words, seen.policy.programme.currency, bool(seen.policy.grades)
     heads = (
         (words("risk.employee"), ""),
+        *(((words("employee.grade"), ""),) if graded else ()),
         (words("employee.rank"), "num"),
         (words("figure.customers"), "num"),
         (words("employee.retention"), "bar"),
@@ -85,6 +87,7 @@ def _merits(ask: Ask, seen: Survey) -> Html:
     rows = [
         [
             Cell(line.employee, "lead"),
+            *((_grade(ask, line, seen),) if graded else ()),
             Cell(words.number(line.rank), "num"),
             Cell(words.number(line.customers), "num"),
             *(parts.share(words, part, "s-good") for part in (line.retention, line.in_time, line.kept_rate)),
@@ -99,4 +102,15 @@ def _merits(ask: Ask, seen: Survey) -> Html:
         words("employee.title"),
         parts.table(words("employee.title"), heads, rows, words("frame.none")),
         about=least,
+    )
+
+
+def _grade(ask: Ask, line: Employee, seen: Survey) -> Cell:
+    """The grade, and since when where it ever changed."""
+    if line.grade is None:
+        return Cell("–")
+    if line.grade_since is None:
+        return Cell(line.grade)
+    return Cell(
+        ask.words("employee.since", grade=line.grade, day=ask.words.day(line.grade_since, seen.policy.calendar))
     )
