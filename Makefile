@@ -1,6 +1,6 @@
 # What one does here. `make` alone lists it.
 .DEFAULT_GOAL := help
-.PHONY: help run test lint fmt install dev bench bench-due bench-latency bench-peers simulate simulate-mutants \
+.PHONY: help run test lint fmt install dev bench bench-budget bench-due bench-latency bench-peers simulate simulate-mutants \
   fuzz chaos docs audit down clean clean-all lock hooks
 
 SHELL := /bin/bash
@@ -41,6 +41,9 @@ fmt: dev  ## put the style right
 
 bench: install  ## events a second, memory, time by stage; writes docs/benchmarks.md (10 min)
 	$(BIN)/python -m tests.bench $(BENCH_ARGS)
+
+bench-budget: install  ## where the loop's time goes, by stage (2 min)
+	$(BIN)/python -m tests.bench.budget $(BENCH_ARGS)
 
 bench-due: install  ## what a week of ticks costs with 10,000 to 1,000,000 silent customers (8 min)
 	$(BIN)/python -m tests.bench.bench_due

@@ -11,7 +11,7 @@ from sinks.connection import transient
 
 @pytest.mark.parametrize(("url", "nodes"), [
     ("redis://h:1/2", ["redis://h:1/2"]),
-    ("unix:///tmp/redis.sock", ["unix:///tmp/redis.sock"]),
+    ("unix:///redis.sock", ["unix:///redis.sock"]),
     ("redis+cluster://a:1", ["redis://a:1"]),
     ("rediss+cluster://u:p@a:1,b:2/0?ssl_ca_certs=/x", [
         "rediss://u:p@a:1/0?ssl_ca_certs=/x", "rediss://u:p@b:2/0?ssl_ca_certs=/x",
