@@ -8,31 +8,29 @@ CPU, that one partition's loop takes for seven days of hourly ticks with the sam
 from __future__ import annotations
 
 import asyncio
-import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from msgspec.structs import replace
 
-from infra.localstack import Stack
 from processors.customer import Customer, newcomer
 from processors.days import DAY_MS
 from processors.events import Line, Purchase
-from processors.policy import load_policy
+from processors.policy import Policy, load_policy
 from processors.step import Batch
 from processors.tier import surroundings
 from processors.view import values
-from schemas import codec, topics
-from sinks.commit import Answer, Commit, Load, Write
+from schemas import topics
+from sinks.commit import Answer, Commit, Write
 from sinks.keys import Keys
 from sinks.store import Store
 from streams.outgoing import Outgoing
-from streams.partition import AskEnds, PartitionLoop
+from streams.partition import PartitionLoop
 from streams.plan import LoopConfig
 from streams.texts import wording
-from streams.time_order import End
-from tests.bench.__main__ import pinned
+from tests.bench.driving import Tick, drive, own_redis
 
 POLICY = load_policy((Path(__file__).parents[2] / "infra" / "policy.toml").read_text())
 DUE: Final = 5_000
@@ -55,36 +53,31 @@ def bought(at: int) -> Customer:
     return made
 
 
-def people(number: int) -> list[Customer]:
-    """DUE who bought just before the week, spread over a day, and the others, whom nothing awaits for a year."""
+def people(number: int, due_number: int = DUE) -> list[Customer]:
+    """`due_number` who bought just before the week, over a day, and the others, whom nothing awaits for a year."""
     due = [bought(START - n * DAY_MS // 50) for n in range(50)]
     quiet = replace(newcomer("q", START, POLICY.tiers[0].name, surroundings(POLICY).context), next_review=FAR)
-    return [replace(due[n % 50], id=f"due{n}") if n < DUE else replace(quiet, id=f"quiet{n}") for n in range(number)]
+    return [
+        replace(due[n % 50], id=f"due{n}") if n < due_number else replace(quiet, id=f"quiet{n}") for n in range(number)
+    ]
 
 
 async def filled(store: Store, number: int) -> None:
-    """All of them in Redis, by plain commits."""
+    """All of them in Redis."""
+    await written(store, people(number))
+
+
+async def written(store: Store, everybody: Sequence[Customer], policy: Policy = POLICY) -> None:
+    """All of them in partition 0, by plain commits."""
     fence = await store.take_epoch(0)
-    everybody = people(number)
-    for seq, first in enumerate(range(0, number, BATCH), fence.seq + 1):
+    for seq, first in enumerate(range(0, len(everybody), BATCH), fence.seq + 1):
         some = everybody[first : first + BATCH]
         commit = Commit(
             partition=0, epoch=fence.epoch, seq=seq, positions_from={}, positions_to={}, clock=START,
-            policy=POLICY.key, shares={}, since=-1, erased={}, outbox=(), counts={},
-            writes=tuple(Write(one, values(one, POLICY)) for one in some),
+            policy=policy.key, shares={}, since=-1, erased={}, outbox=(), counts={},
+            writes=tuple(Write(one, values(one, policy)) for one in some),
         )  # fmt: skip
         assert await store.commit(commit) is Answer.DONE
-
-
-class Tick:
-    """A record of `ticks`."""
-
-    headers: tuple[()] = ()
-    key = None
-
-    def __init__(self, offset: int, at: int) -> None:
-        self.offset, self.timestamp = offset, at
-        self.value = codec.write(topics.TICKS, {"at": at})
 
 
 async def week(store: Store) -> tuple[float, float, int]:
@@ -95,20 +88,9 @@ async def week(store: Store) -> tuple[float, float, int]:
     loop = PartitionLoop(0, await store.take_epoch(0), config)
     ticks = [Tick(n, START + (n + 1) * DAY_MS // 24) for n in range(7 * 24)]
     loop.receive(topics.TICKS, ticks, len(ticks))
-    began, busy, written = time.perf_counter(), time.process_time(), 0
-    while (effect := loop.work()) is not None:
-        match effect:
-            case Load():
-                loop.loaded(await store.load(0, effect))
-            case Commit():
-                written += len(effect.writes)
-                loop.committed(await store.commit(effect))
-            case AskEnds():
-                ends = {topic: End(0, 0) for topic in topics.INPUTS} | {topics.TICKS: End(len(ticks), len(ticks))}
-                loop.ends(ends, effect.asked)
-            case _:
-                raise AssertionError(effect)
-    return time.perf_counter() - began, time.process_time() - busy, written
+    began, busy = time.perf_counter(), time.process_time()
+    states = await drive(loop, store, {topics.TICKS: len(ticks)})
+    return time.perf_counter() - began, time.process_time() - busy, states
 
 
 RUNS: Final = 3
@@ -134,16 +116,8 @@ async def main(url: str) -> None:
 
 def run() -> None:
     """With servers of its own, which leave nothing behind."""
-    with tempfile.TemporaryDirectory(prefix="loyalty-bench-due-") as folder:
-        url = f"redis://127.0.0.1:{PORT}/0"
-        stack = Stack(f"127.0.0.1:{PORT + 1}", url, Path(folder))
-        try:
-            with pinned(0):
-                stack.start_redis()
-            with pinned(1):
-                asyncio.run(main(url))
-        finally:
-            stack.down()
+    with own_redis(PORT) as url:
+        asyncio.run(main(url))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """How long a purchase takes from the till to Redis and to the output topic: make bench-latency.
 
 One worker alone on the second core, live, its clock the wall's; broker, Redis, the producer and both readers on the
-first. At an even rate, after a warm-up. Writes the table of docs/performance.md, a row a policy and a way of Redis to
-sync.
+first. At an even rate, after a warm-up. Writes the table of docs/performance.md, a row a policy, a way of Redis to sync
+and a rate.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import product
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Final
@@ -38,6 +39,7 @@ PARTITIONS: Final = 12
 PREFIX: Final = "loyalty"
 POLICIES: Final = {"tiers": "policy-tiers.toml", "shipped": "policy.toml"}
 SYNCS: Final = {"each write": "always", "each second": "everysec"}
+RATES: Final = (1_000, 100)
 READY_S: Final = 90.0
 PART: Final = Part("performance.md", "latency")
 
@@ -45,7 +47,7 @@ PART: Final = Part("performance.md", "latency")
 def main() -> int:
     """Measure each policy with each way to sync, and write what came of it."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.latency", description=__doc__)
-    parser.add_argument("--rate", type=int, default=1_000, help="purchases a second")
+    parser.add_argument("--rate", type=int, action="append", help=f"purchases a second; else {RATES}")
     parser.add_argument("--seconds", type=float, default=30.0)
     parser.add_argument("--warm-up", type=float, default=45.0, help="seconds of the same load before")
     parser.add_argument("--customers", type=int, default=20_000)
@@ -55,15 +57,14 @@ def main() -> int:
     args = parser.parse_args()
     rows = []
     with tempfile.TemporaryDirectory(prefix="loyalty-latency-") as folder, servers(Path(folder)) as environ:
-        for policy in args.policy or POLICIES:
-            for sync in args.sync or SYNCS:
-                emptied(environ, sync)
-                environ["LOYALTY_POLICY"] = str(ROOT / "infra" / POLICIES[policy])
-                rows.append({"policy": policy, "sync": sync, **measure(environ, Path(folder), args)})
-                print(json.dumps(rows[-1]), flush=True)
+        for policy, sync, rate in product(args.policy or POLICIES, args.sync or SYNCS, args.rate or RATES):
+            emptied(environ, sync)
+            environ["LOYALTY_POLICY"] = str(ROOT / "infra" / POLICIES[policy])
+            rows.append({"policy": policy, "sync": sync, "rate": rate, **measure(environ, Path(folder), args, rate)})
+            print(json.dumps(rows[-1]), flush=True)
     if not args.print:
-        merged = {(row["policy"], row["sync"]): row for row in (*PART.rows(), *rows)}
-        ordered = [merged[key] for key in ((p, s) for p in POLICIES for s in SYNCS) if key in merged]
+        merged = {(row["policy"], row["sync"], row["rate"]): row for row in (*PART.rows(), *rows)}
+        ordered = [merged[key] for key in product(POLICIES, SYNCS, RATES) if key in merged]
         PART.write(f"{table(ordered)}\n\n{machine()}\n\n{kept(ordered)}")
     return 0
 
@@ -98,20 +99,19 @@ def emptied(environ: Mapping[str, str], sync: str) -> None:
     loyalty(environ, "topics", "create")
 
 
-def measure(environ: Mapping[str, str], folder: Path, args: argparse.Namespace) -> dict[str, Any]:
+def measure(environ: Mapping[str, str], folder: Path, args: argparse.Namespace, rate: int) -> dict[str, Any]:
     """A row: percentiles in ms, and what the worker took of its core."""
     command = [sys.executable, "-m", "streams", "worker"]
     with (folder / "worker.log").open("w") as log, process(command, environ, ROOT, log) as (worker, _):
         until_ready(worker, folder / "worker.log")
         before, began, all_before = cpu_s(worker), time.monotonic(), busy_s()
-        sent, moved, views = under_load(environ, args)
+        sent, moved, views = under_load(environ, args, rate)
         took, seconds, all_took = cpu_s(worker) - before, time.monotonic() - began, busy_s() - all_before
         metrics = scrape(METRICS_PORT)
     since = sent[0].at + args.warm_up
     counted = [one for one in sent if one.at >= since]
     to_redis, to_topic = waits_to_redis(counted, moved), waits_to_topic(counted, views)
     return {
-        "rate": args.rate,
         "events": len(counted),
         **{f"redis_{name}": value for name, value in quantiles(to_redis).items()},
         **{f"topic_{name}": value for name, value in quantiles(to_topic).items()},
@@ -142,7 +142,7 @@ Views = Sequence[tuple[float, str, int]]
 Moved = Mapping[int, Sequence[tuple[float, int]]]
 
 
-def under_load(environ: Mapping[str, str], args: argparse.Namespace) -> tuple[list[Sent], Moved, Views]:
+def under_load(environ: Mapping[str, str], args: argparse.Namespace, rate: int) -> tuple[list[Sent], Moved, Views]:
     """What was sent, how the fences moved, what came out. All on the first core, a process each."""
     kafka, spawn = environ["LOYALTY_KAFKA"], multiprocessing.get_context("spawn")
     pipes: list[Connection] = []
@@ -151,7 +151,7 @@ def under_load(environ: Mapping[str, str], args: argparse.Namespace) -> tuple[li
         for run, *more in (
             (watch, environ["LOYALTY_REDIS"], PREFIX),
             (read, kafka),
-            (produce, kafka, args.rate, args.warm_up + args.seconds, args.customers),
+            (produce, kafka, rate, args.warm_up + args.seconds, args.customers),
         ):
             here, there = spawn.Pipe()
             child = spawn.Process(target=run, args=(there, *more), daemon=True)

@@ -114,10 +114,10 @@ def _told(lines: queue.Queue[str | None], child: subprocess.Popen[str], log: Pat
 
 @contextmanager
 def process(
-    command: list[str], environ: Mapping[str, str], where: Path, log: TextIO
+    command: list[str], environ: Mapping[str, str], where: Path, log: TextIO, core: int = 1
 ) -> Iterator[tuple[subprocess.Popen[str], queue.Queue[str | None]]]:
-    """It runs on the second core, in a group of its own, which has ended on the way out. Its lines; None: the end."""
-    with pinned(1):
+    """It runs on one core, in a group of its own, which has ended on the way out. Its lines; None: the end."""
+    with pinned(core):
         child = subprocess.Popen(
             command, env=environ, cwd=where, stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True
         )

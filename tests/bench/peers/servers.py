@@ -25,28 +25,30 @@ from streams.spool import Item
 from tests.bench.__main__ import loyalty, pinned
 from tests.bench.peers.work import Row, Rows
 
-KAFKA_PORT, REDIS_PORT, METRICS_PORT = 21_720, 21_722, 21_723
+PORTS: Final = (21_720, 21_722, 21_723)
+KAFKA_PORT, REDIS_PORT, METRICS_PORT = PORTS
 PARTITIONS: Final = 12
 GONE_S: Final = 60.0
 
 
 class Servers:
-    """Both, with what lies in them."""
+    """Both, with what lies in them. ports: of Kafka, Redis and the worker's metrics."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, ports: tuple[int, int, int] = PORTS) -> None:
         self.folder = folder
-        self.kafka = f"127.0.0.1:{KAFKA_PORT}"
+        kafka, redis_port, metrics = ports
+        self.kafka = f"127.0.0.1:{kafka}"
         self.environ = {
             **os.environ,
             "LOYALTY_KAFKA": self.kafka,
-            "LOYALTY_REDIS": f"redis://127.0.0.1:{REDIS_PORT}/0",
-            "LOYALTY_METRICS": f"127.0.0.1:{METRICS_PORT}",
+            "LOYALTY_REDIS": f"redis://127.0.0.1:{redis_port}/0",
+            "LOYALTY_METRICS": f"127.0.0.1:{metrics}",
             "LOYALTY_DATA_DIR": str(folder),
             "LOYALTY_POLICY": str(folder / "policy.toml"),
             "LOYALTY_CLOCK": "data",
         }
         self.stack = Stack(self.kafka, self.environ["LOYALTY_REDIS"], folder)
-        self.redis = redis.Redis(port=REDIS_PORT)
+        self.redis = redis.Redis(port=redis_port)
         self._purchases = 0
         self._first = self._last = 0
 
@@ -118,9 +120,11 @@ class Servers:
 
 
 @contextmanager
-def servers(folder: Path, environ: Mapping[str, str] | None = None) -> Iterator[Servers]:
+def servers(
+    folder: Path, environ: Mapping[str, str] | None = None, ports: tuple[int, int, int] = PORTS
+) -> Iterator[Servers]:
     """Both up and empty; down on the way out. Redis does not sync each write: no peer asks it to."""
-    made = Servers(folder)
+    made = Servers(folder, ports)
     made.environ.update(environ or {})
     with pinned(0):
         made.stack.up()
