@@ -17,7 +17,7 @@ from processors.care.people import held_out
 from processors.census import Pair, count_census, counted
 from processors.charge import CUSTOMERS, sort_of
 from processors.complaints import count_complaints
-from processors.customer import Customer
+from processors.customer import Customer, Told
 from processors.outlook import Outlook
 from processors.owners import count_owners, owner_counted
 from processors.policy import Policy
@@ -34,21 +34,14 @@ def count(counts: Counter[str], pairs: Sequence[Pair], policy: Policy) -> None:
     customers = [_of_customers(counts, before, after) for before, after in pairs]
     for before, after in customers:
         held, holds = None if before is None else before.told, None if after is None else after.told
-        for kind, was, now in (
-            ("customers", None if held is None else held.tier, None if holds is None else holds.tier),
-            ("risk", None if held is None else held.level, None if holds is None else holds.level),
-        ):
-            if was != now:
-                if was is not None:
-                    counts[f"{kind}:{was}"] -= 1
-                if now is not None:
-                    counts[f"{kind}:{now}"] += 1
+        if held is not holds:
+            _count_told(counts, held, holds)
         count_capitals(counts, before, after)
         count_segments(counts, before, after)
         count_owners(counts, before, after)
         count_word_of_mouth(counts, before, after, policy)
         count_benefits(counts, before, after)
-    count_census(counts, customers)
+    count_census(counts, [pair for pair in customers if _is_summed(pair[0]) or _is_summed(pair[1])])
 
 
 def _of_customers(counts: Counter[str], before: Customer | None, after: Customer | None) -> Pair:
@@ -74,6 +67,23 @@ def _of_a_customer(counts: Counter[str], one: Customer | None, sign: int) -> Cus
             counts[f"grade:{one.told.tier}"] += sign
         counts[f"graded:{service.served.employee_id}"] += sign
     return None
+
+
+def _count_told(counts: Counter[str], before: Told | None, after: Told | None) -> None:
+    for kind, was, now in (
+        ("customers", None if before is None else before.tier, None if after is None else after.tier),
+        ("risk", None if before is None else before.level, None if after is None else after.level),
+    ):
+        if was != now:
+            if was is not None:
+                counts[f"{kind}:{was}"] -= 1
+            if now is not None:
+                counts[f"{kind}:{now}"] += 1
+
+
+def _is_summed(customer: Customer | None) -> bool:
+    """Whether sums hold the customer: nobody where the policy keeps none."""
+    return customer is not None and customer.counted is not None
 
 
 def shown(customer: Customer | None) -> Customer | None:

@@ -254,6 +254,7 @@ def _across(document: Document) -> Iterator[Contradiction]:
         wrong = segment_problem(segment.when)
         if wrong is not None:
             yield ("segments", place, "when"), wrong
+    yield from _asks_for_figures(document)
     yield from _regions(document.regions)
     yield from _grades(document.grades)
     programme = document.programme.currency
@@ -301,6 +302,20 @@ def _ladder(tiers: tuple[Tier, ...]) -> Iterator[Contradiction]:
                     ),
                 )
                 break
+
+
+def _asks_for_figures(document: Document) -> Iterator[Contradiction]:
+    """What goes by the programme's sums, where none are kept."""
+    if document.programme.figures:
+        return
+    words = "but [programme] figures = false keeps no sums of all customers"
+    for place, tier in enumerate(document.tiers):
+        if any(name == SHARE for name, _ in tier.conditions):
+            yield ("tiers", place, SHARE), f"asks for a share of the customers, {words}"
+    if document.segments:
+        yield ("segments", 0), f"asks for customers to be counted by segment, {words}"
+    if document.grades:
+        yield ("grades", 0), f"asks for customers to be counted by who is in charge, {words}"
 
 
 def _regions(regions: tuple[Region, ...]) -> Iterator[Contradiction]:

@@ -97,7 +97,7 @@ def stand(customer: Customer, now: int, side: Side) -> Stand:
     seen = review(customer, max(now, customer.now), side.around, policy)
     after = seen.customer
     day = policy.calendar.day_of(after.now)
-    _, rank = tier.reached(after.told, after.history, after.now, side.around, policy)
+    _, rank = tier.reached(after.told, after.history, after.now, day, side.around, policy)
     who, alive, level = None, 0.0, after.told.level
     if seen.risk is not None:
         who, alive = seen.risk.who, seen.risk.alive

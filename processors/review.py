@@ -57,10 +57,10 @@ def review(customer: Customer, now: int, around: Surroundings, policy: Policy) -
         if merge.into is not None:
             return _silent(customer, now, around, policy)
     history = within(customer.history, day)
-    told, rank = tier.reached(customer.told, history, now, around, policy)
+    told, rank = tier.reached(customer.told, history, now, day, around, policy)
     verdict = tier.decide(told, rank, now, policy)
     told = _payback(verdict.told, history, now)
-    until = tier.changes_by_time(told, history, now, policy)
+    until = tier.changes_by_time(told, history, day, policy)
     seen = risk.assess(customer.id, history, told, day, policy)
     transition, waits = None, False
     if seen is not None:

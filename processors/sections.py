@@ -39,7 +39,9 @@ SHARE = "min_value_share_rank"
 
 
 class Programme(Struct, frozen=True):
-    """Who the programme is. `holdout`: share of customers without proactive care, to measure what care is worth."""
+    """Who the programme is. `holdout`: share of customers without proactive care, to measure what care is worth.
+    `figures`: whether the programme's sums (V4, V5, V7, M, E1) are kept; without, customers are counted by tier and
+    level."""
 
     name: Annotated[
         str,
@@ -52,6 +54,7 @@ class Programme(Struct, frozen=True):
         str, Meta(pattern=r"\A[a-z]{2,3}(-[A-Za-z0-9]{2,8})*\Z", description='a language code such as "en"')
     ] = "en"
     holdout: Share = Rate(0, 1)
+    figures: bool = True
 
     def contradictions(self) -> Iterator[Contradiction]:
         if self.currency not in EXPONENTS:

@@ -416,10 +416,12 @@ class Batch:
     def _count_all(self) -> dict[str, Outlook]:
         """Everybody touched as they are committed: with what the programme's sums count of them; and their outlooks."""
         outlooks: dict[str, Outlook] = {}
+        figures = self._policy.programme.figures
         for customer_id, customer in self._now.items():
             if customer is not None and is_counted(customer):
                 seen = outlooks[customer_id] = outlook(customer, self._policy, self._risks.get(customer_id))
-                self._now[customer_id] = with_counted(customer, seen, self._policy)
+                if figures:
+                    self._now[customer_id] = with_counted(customer, seen, self._policy)
         return outlooks
 
     def _merged(self, customer_id: str, before: Customer | None, after: Customer | None) -> bool:

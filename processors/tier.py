@@ -116,14 +116,12 @@ def qualified(ladder: Ladder, facts: History, day: int, calendar: Calendar) -> i
     return 0
 
 
-def reached(told: Told, facts: History, now: int, around: Surroundings, policy: Policy) -> tuple[Told, int]:
+def reached(told: Told, facts: History, now: int, day: int, around: Surroundings, policy: Policy) -> tuple[Told, int]:
     """The rank that a review at `now` (ms) finds, never below the club's floor (T7), and who joins the club with it.
 
-    facts: within the window.
+    day: the programme's at `now`; facts: within the window that ends on it.
     """
-    calendar = policy.calendar
-    day = calendar.day_of(now)
-    rank = qualified(around.ladder, facts, day, calendar)
+    rank = qualified(around.ladder, facts, day, policy.calendar)
     if policy.club is None:
         return told, rank
     since = club.joined(told, facts, now, day, policy)
@@ -132,12 +130,10 @@ def reached(told: Told, facts: History, now: int, around: Surroundings, policy: 
     return told, max(rank, club.floor(told, policy))
 
 
-def changes_by_time(told: Told, facts: History, now: int, policy: Policy) -> int | None:
-    """The earliest programme day after `now`'s on which, by time alone, a tier could change but for a grace that ends:
-    a fact leaves, or the club's years are full. None: there is none. facts: within the window."""
-    calendar = policy.calendar
-    day = calendar.day_of(now)
-    leaving = first_leaving_day(facts, calendar, day)
+def changes_by_time(told: Told, facts: History, day: int, policy: Policy) -> int | None:
+    """The earliest programme day after `day` on which, by time alone, a tier could change but for a grace that ends:
+    a fact leaves, or the club's years are full. None: there is none. facts: within the window that ends on `day`."""
+    leaving = first_leaving_day(facts, policy.calendar, day)
     until = None if leaving is None else leaving + WINDOW_DAYS
     if policy.club is not None and told.club_since is None:
         jubilee = club.jubilee_day(facts, policy)
@@ -290,13 +286,14 @@ def keep_until(told: Told, history: History, now: int, around: Surroundings, pol
         return None
     calendar, at = policy.calendar, now
     for _ in range(_INSTANTS_MAX):
-        history = within(history, calendar.day_of(at))
-        told, rank_then = reached(told, history, at, around, policy)
+        today = calendar.day_of(at)
+        history = within(history, today)
+        told, rank_then = reached(told, history, at, today, around, policy)
         verdict = decide(told, rank_then, at, policy)
         told = verdict.told
         if policy.ranks[told.tier] < rank:
             return at
-        day = changes_by_time(told, history, at, policy)
+        day = changes_by_time(told, history, today, policy)
         following = FOREVER if day is None else calendar.begins_after(day, at)
         at = following if verdict.deadline is None else min(verdict.deadline, following)
         if at == FOREVER:

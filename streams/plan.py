@@ -130,7 +130,9 @@ class Planner(Struct, frozen=True):
         plan = Plan(items, [], clock, [], Counter())
         for item in items:
             event = item.event
-            if isinstance(event, Tick):
+            if type(event) is Purchase:  # nearly all of them
+                self._place(plan, item, event, placed)
+            elif isinstance(event, Tick):
                 if plan.clock is None or event.at > plan.clock:
                     plan.clock = event.at
                 if event.served and event.at == plan.clock:
@@ -168,7 +170,9 @@ class Planner(Struct, frozen=True):
             _note(plan, MISPLACED, item)
             plan.outbox.append(self.config.outgoing.rerouted(self.partition, item, name))
             return
-        if not isinstance(event, _TIMELESS) and not self._in_time(plan, item, event, recorded_at):
+        if (type(event) is Purchase or not isinstance(event, _TIMELESS)) and not self._in_time(
+            plan, item, event, recorded_at
+        ):
             return
         if isinstance(event, Part):  # facts may come, go and come again at one instant: each time is a cause of its own
             event = replace(event, event_id=f"{event.event_id}@{item.record.offset}")

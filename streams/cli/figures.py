@@ -37,6 +37,8 @@ def run_kpi(args: Namespace, settings: Settings) -> int:
     currency = policy.programme.currency
     when = "before the first tick" if clock is None else f"at {utc_iso(clock)}"
     out.say(f"Figures of {policy.label} {when}; amounts in {currency}. docs/use/figures.md says what each means.")
+    if not policy.programme.figures:
+        out.say("Of what all customers come to nothing is kept: the policy says [programme] figures = false.")
     for group, figures in groupby(found, key=lambda one: one.group):
         _say_group(out, group, list(figures), currency)
     return OK

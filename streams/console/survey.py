@@ -241,7 +241,7 @@ class Gathered:
             customers=len(views),
             tiers=tuple(summary.tiers(views, names)),
             risks=tuple(line._replace(value_at_stake=stakes[line.level]) for line in summary.risks(views, LEVELS)),
-            shares={top: figures["loyalty_value_share", top] for top in SHARES},
+            shares={top: figures.get(("loyalty_value_share", top)) for top in SHARES},
             scores=tuple(self._scores),
             equity=amount("loyalty_customer_equity"),
             expected=self._expected,

@@ -9,7 +9,7 @@ from streams.customers_now import CustomersNow
 from streams.programme.arms import arms
 from streams.programme.care import care, stores
 from streams.programme.constants import constants
-from streams.programme.figure import CATALOGUE, Figure
+from streams.programme.figure import CATALOGUE, WITHOUT_SUMS, Figure
 from streams.programme.leaving import leaving, mouth
 from streams.programme.people import people
 from streams.programme.staff import graded, staff
@@ -23,9 +23,9 @@ def programme_figures(
     counts: Mapping[str, int], policy: Policy, clock: int | None, employees: int | None = 0
 ) -> list[Figure]:
     """The table. counts: of all partitions together; clock: stream time (ms), None before the first tick. employees: of
-    how many there are figures of their own (E1), None: of all."""
+    how many there are figures of their own (E1), None: of all. A policy that keeps no sums has what stands without."""
     sums = Sums(counts, None if clock is None else policy.calendar.day_of(clock))
-    return [
+    table = [
         *people(sums, policy),
         *value(sums, policy),
         *leaving(sums, clock),
@@ -37,6 +37,7 @@ def programme_figures(
         *stores(sums, policy),
         *staff(sums, policy, employees),
     ]
+    return table if policy.programme.figures else [one for one in table if one.name in WITHOUT_SUMS]
 
 
 def read_programme(now: CustomersNow, employees: int | None = 0) -> list[Figure]:

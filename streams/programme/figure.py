@@ -169,6 +169,18 @@ CATALOGUE: Final[Mapping[str, Sort]] = {
 """All figures there are."""
 
 
+_STANDING: Final = (
+    "customers", "customers_at_risk", "gained_total", "lost_total", "lost_customers", "lost_customers_365d",
+    "lost_untouched_ratio", "lost_complaining_ratio", "lost_unpaid_ratio", "lost_by_tier", "lost_by_store",
+    "won_back_total", "won_back_customers_365d", "won_back_value", "win_back_attempts_total", "win_back_cost",
+    "referred_customers", "referred_ratio", "referred_leads", "referred_purchases", "referrers", "unhappy_referrers",
+    "care_reminders", "promises_kept_ratio", "promises_overdue", "complaints_open", "complaints_overdue",
+    "complaints_resolved", "complaints_recovered_ratio",
+)  # fmt: skip
+WITHOUT_SUMS: Final = frozenset(f"loyalty_{name}" for name in _STANDING)
+"""What is told under a policy that keeps no sums of all customers, `[programme] figures = false`."""
+
+
 def figure(name: str, value: int | float | None, **labels: str) -> Figure:
     """A figure of the catalogue."""
     sort = CATALOGUE[name]

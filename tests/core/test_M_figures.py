@@ -25,11 +25,12 @@ from streams.export import held
 from streams.forecast import forecast
 from streams.leader import SHARES_AGAIN_S, LiveClock
 from streams.programme import CATALOGUE, Figure, programme_figures
+from streams.programme.figure import WITHOUT_SUMS
 from streams.shares import asked, thresholds
 from tests.core.driving import Partition, plainly
 from tests.core.events import sale
 from tests.oracle import programme as plain
-from tests.strategies import DAY_MS, Plain, histories, policies, policy_of
+from tests.strategies import DAY_MS, RATES, Plain, histories, policies, policy_of
 
 PEOPLE = ("anna", "bob", "carl")
 ROOT = Path(__file__).resolve().parents[2]
@@ -88,6 +89,38 @@ def test_M1_what_goes_is_what_came_whatever_the_policy_is_by_then(text: str, oth
     for name in tuple(partition.customers):
         partition.erase(name)
     assert of_people(partition.counts) == {}, "nobody is left, so nothing is counted"
+
+
+@given(histories("UTC", PEOPLE, most=12))
+@settings(max_examples=60, deadline=None)
+def test_M1_sums_are_left_out_and_taken_up_again_by_a_policy_for_everybody_at_once(events: list[Plain]):
+    rates = RATES.replace(", USD = 1.5", "")
+    text = f"{SHOP.text}[currencies]\nrates = {rates}\n"
+    kept, bare = policy_of(text), policy_of(text.replace("holdout", "figures = false\nholdout"))
+    log = [*plainly(events), events[-1]["occurred_at"] + DAY_MS]
+    partition, without = Partition(kept).run(log), Partition(bare).run(log)
+    assert of_people(without.counts) == {}
+    assert {name: n for name, n in without.counts.items() if n and name.startswith("capital_")} == {}
+    found = programme(without)
+    assert found
+    assert found.items() <= programme(partition).items()
+    for policy, other in ((kept, without), (bare, partition)):
+        other.around_is(tier.surroundings(policy, other.clock or 0), policy)
+    assert of_people(partition.counts) == {}
+    partition.around_is(tier.surroundings(kept, partition.clock or 0), kept)
+    assert of_people(without.counts) == of_people(partition.counts) != {}
+
+
+def test_M1_without_sums_what_is_told_needs_none():
+    partition, _ = shop_year(60)
+    needless = Counter({name: n for name, n in partition.counts.items() if name.partition(":")[0] not in FAMILIES})
+    bare = policy_of(SHOP.text.replace("holdout", "figures = false\nholdout"))
+    told = {one.name for one in programme_figures(partition.counts, bare, partition.clock)}
+    assert told <= WITHOUT_SUMS
+    assert {"loyalty_customers", "loyalty_lost_customers", "loyalty_gained_total"} <= told
+    assert programme_figures(partition.counts, bare, partition.clock) == programme_figures(
+        needless, bare, partition.clock
+    )
 
 
 @given(st.lists(st.integers(-50, 1 << 30), min_size=1, max_size=200), st.sampled_from(SHARES))

@@ -130,6 +130,15 @@ def cases() -> list[tuple[str, str]]:
     return made
 
 
+def test_T8_a_share_of_the_customers_needs_the_sums_of_all():
+    text = LEAST.replace("[[tiers]]", "figures = false\n[[tiers]]", 1)
+    told = problems(text + '[[tiers]]\nname = "best"\nmin_value_share_rank = 0.2\n')
+    assert told == [
+        "policy.toml:11: tiers[1].min_value_share_rank asks for a share of the customers, "
+        "but [programme] figures = false keeps no sums of all customers"
+    ]
+
+
 @pytest.mark.parametrize(("text", "told"), cases(), ids=lambda value: value.split(" ")[1][:40])
 def test_a_wrong_entry_is_named_with_its_line_value_rule_and_way_out(text: str, told: str) -> None:
     assert problems(text) == [told]

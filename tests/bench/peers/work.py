@@ -80,7 +80,7 @@ def _tiers(extra: Mapping[str, str]) -> str:
 def policy_w1() -> str:
     """Value and tiers alone."""
     return (
-        '[programme]\nname = "w1"\nversion = 1\ncurrency = "USD"\n\n'
+        '[programme]\nname = "w1"\nversion = 1\ncurrency = "USD"\nfigures = false\n\n'
         + _tiers({})
         + ("[risk]\nassess = false\n\n[loyalty]\nlayers = false\n")
     )
