@@ -1,7 +1,7 @@
 # What one does here. `make` alone lists it.
 .DEFAULT_GOAL := help
-.PHONY: help run test lint fmt install dev bench bench-due bench-peers simulate simulate-mutants fuzz chaos docs audit down clean clean-all \
-  lock hooks
+.PHONY: help run test lint fmt install dev bench bench-budget bench-due bench-latency bench-peers simulate simulate-mutants \
+  fuzz chaos docs audit down clean clean-all lock hooks
 
 SHELL := /bin/bash
 BIN := .venv/bin
@@ -42,8 +42,14 @@ fmt: dev  ## put the style right
 bench: install  ## events a second, memory, time by stage; writes docs/benchmarks.md (10 min)
 	$(BIN)/python -m tests.bench $(BENCH_ARGS)
 
+bench-budget: install  ## where the loop's time goes, by stage (2 min)
+	$(BIN)/python -m tests.bench.budget $(BENCH_ARGS)
+
 bench-due: install  ## what a week of ticks costs with 10,000 to 1,000,000 silent customers (8 min)
 	$(BIN)/python -m tests.bench.bench_due
+
+bench-latency: dev  ## milliseconds from a till to Redis and to the topic at 1,000 a second; BENCH_ARGS='--rate 200' (6 min)
+	$(BIN)/python -m tests.bench.latency $(BENCH_ARGS)
 
 bench-peers: dev .venv-peers/.installed  ## the same work through others, too; EVENTS=1200000, SYSTEMS='faust bytewax', JSON=FILE (7 min for 300,000)
 	$(BIN)/python -m tests.bench.peers $(SYSTEMS) --events $(or $(EVENTS),1200000) $(if $(JSON),--json $(JSON))

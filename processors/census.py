@@ -63,7 +63,7 @@ def nth_purchase(before: History, after: History) -> tuple[tuple[str, int], ...]
     """What the fold of one event adds to nth:<n> and nth_margin:<n>, n up to 3: purchases that were a customer's nth as
     they came, and their margin (M5); the first is a customer gained (M1). Never less, whatever becomes of them."""
     number = after.lifetime_purchases
-    if sort_of(after) != CUSTOMERS or number > NTH_MAX or number != before.lifetime_purchases + 1:
+    if number > NTH_MAX or number != before.lifetime_purchases + 1 or sort_of(after) != CUSTOMERS:
         return ()
     margin = within_bounds(after.lifetime_margin - before.lifetime_margin)
     return (f"nth:{number}", 1), (f"nth_margin:{number}", margin)

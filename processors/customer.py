@@ -302,9 +302,9 @@ def _with_categories(categories: dict[str, int], event: Purchase, day: int) -> d
 def _with_tried(history: History, event: Purchase, day: int) -> bytes:
     """A category last bought by `day` has been tried by then: only a new one, or a late event, is looked up."""
     known, tried = history.categories, history.tried
-    for category in {line.category for line in event.lines}:
-        if known.get(category, _NEVER) > day:
-            tried = with_tried(tried, category, day)
+    for line in event.lines:
+        if known.get(line.category, _NEVER) > day:
+            tried = with_tried(tried, line.category, day)
     return tried
 
 

@@ -315,7 +315,7 @@ def _asks_for_figures(document: Document) -> Iterator[Contradiction]:
     if document.segments:
         yield ("segments", 0), f"asks for customers to be counted by segment, {words}"
     if document.grades:
-        yield ("grades", 0), f"asks for customers to be counted by who is in charge, {words}"
+        yield ("grades", 0), f"goes by figures of those who serve, {words}"
 
 
 def _regions(regions: tuple[Region, ...]) -> Iterator[Contradiction]:

@@ -14,7 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from processors import grade, loyalty, risk, segments, tier, worth
-from processors.benefits.came_to import next_change
+from processors.benefits.came_to import Entitlement, entitlements, next_change
 from processors.care import life
 from processors.care.look import Look
 from processors.charge import charged
@@ -76,12 +76,14 @@ def review(customer: Customer, now: int, around: Surroundings, policy: Policy) -
         due = verdict.deadline
     if policy.employees.span_days is not None or told.charge is not None:
         told = _in_charge(told, history, now, policy)
+    entitled: tuple[Entitlement, ...] = ()
     if policy.benefits or history.ledger is not None:
-        due = min(due, next_change(history, told, now, policy))
+        entitled = entitlements(history, told, now, policy)
+        due = min(due, next_change(entitled, history.ledger, now, policy))
     cared = None
     if policy.care or told.care.open or told.care.waiting:
         as_now = Customer(customer.id, history, told, now, FOREVER, around.context)
-        cared = _care(customer, as_now, verdict, rank, seen, policy)
+        cared = _care(customer, as_now, verdict, rank, seen, entitled, policy)
         if cared.book is not told.care:
             told = replace(told, care=cared.book)
         if cared.pooled and told.charge is not None:
@@ -121,13 +123,19 @@ def _in_charge(told: Told, history: History, now: int, policy: Policy) -> Told:
 
 
 def _care(
-    before: Customer, as_now: Customer, verdict: tier.Verdict, rank: int, seen: Risk | None, policy: Policy
+    before: Customer,
+    as_now: Customer,
+    verdict: tier.Verdict,
+    rank: int,
+    seen: Risk | None,
+    entitled: tuple[Entitlement, ...],
+    policy: Policy,
 ) -> life.Cared:
     """The care book after the review (C), by the tier and level that hold from it on. as_now: as reviewed so far."""
     steps, now = verdict.steps, as_now.now
     rose = bool(steps) and steps[-1].to_rank > steps[-1].from_rank
     moved = _moved(before, verdict, rank, now, policy) if before.context.partition(";")[0] != policy.key else ""
-    look = Look(as_now.history, as_now.told, now, policy, rose=rose, moved=moved)
+    look = Look(as_now.history, as_now.told, now, policy, rose=rose, moved=moved, entitled=entitled)
 
     shown: View = {}
 

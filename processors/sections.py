@@ -40,8 +40,7 @@ SHARE = "min_value_share_rank"
 
 class Programme(Struct, frozen=True):
     """Who the programme is. `holdout`: share of customers without proactive care, to measure what care is worth.
-    `figures`: whether the programme's sums (V4, V5, V7, M, E1) are kept; without, customers are counted by tier and
-    level."""
+    `figures`: whether sums of all customers (V4, V5, V7, M) are kept, beside who is in which tier and level."""
 
     name: Annotated[
         str,

@@ -207,7 +207,12 @@ def next_day(facts: History, day: int, policy: Policy) -> int | None:
         return None
     bought = _bought(facts, day)
     now = answers_by_count[_periods(bought, 0)]
-    return next((day + n for n in range(1, _SPAN + 1) if answers_by_count[_periods(bought, n)] != now), None)
+    crosses = sorted({(number + FIRST_DAY - day - 1) % PERIOD_DAYS + 1 for number in unpack_days(days)})
+    for begin in range(0, _SPAN, PERIOD_DAYS):  # a day moves to the next period each `PERIOD_DAYS`, and only then
+        for n in crosses:
+            if answers_by_count[_periods(bought, begin + n)] != now:
+                return day + begin + n
+    return None
 
 
 @lru_cache(maxsize=64)

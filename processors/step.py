@@ -326,12 +326,14 @@ class Batch:
 
     def _keep(self, seen: Review) -> None:
         customer = seen.customer
-        before = self._now.get(customer.id) or self._before.get(customer.id)
-        gone, left = None if before is None else before.told.exit, customer.told.exit
-        if left is not None and left != gone and sort_of(customer.history) == CUSTOMERS:
-            counted: Counter[str] = Counter()
-            count_exit(counted, gone, left, self._policy)
-            self._happened += counted.items()
+        left = customer.told.exit
+        if left is not None:
+            before = self._now.get(customer.id) or self._before.get(customer.id)
+            gone = None if before is None else before.told.exit
+            if left != gone and sort_of(customer.history) == CUSTOMERS:
+                counted: Counter[str] = Counter()
+                count_exit(counted, gone, left, self._policy)
+                self._happened += counted.items()
         self._now[customer.id] = customer
         if seen.risk is not None:
             self._risks[customer.id] = seen.risk

@@ -18,12 +18,12 @@ from processors import club
 from processors.customer import FOREVER, Customer, Told
 from processors.days import Calendar
 from processors.fields import SHARE_RANKS
-from processors.history import WINDOW_DAYS, History, first_leaving_day, within
+from processors.history import DAY_ROW, FIRST_DAY, WINDOW_DAYS, History, first_leaving_day, within
 from processors.outputs import TierChange, ToNext
 from processors.policy import Policy, Tier
 from processors.predicate import parsed
 from processors.sections import Grade
-from processors.value import READERS, Figures, Reader, figures
+from processors.value import READERS, SUMS, Figures, Reader, figures, sum_of
 
 SHARE: Final = "min_value_share_rank"
 
@@ -250,8 +250,13 @@ def ends_by_time(facts: History, told: Told, now: int, policy: Policy) -> tuple[
     then); None: it stays. Shares apart: what others buy decides these."""
     rank, calendar = policy.tier_rank(told.tier) or 0, policy.calendar
     asked = [(figure_of(name), int(need)) for name, need in policy.tiers[rank].conditions if name != SHARE]
+    if not asked or rank <= club.floor(told, policy):
+        return None
+    if SUMS.issuperset(name for name, _ in asked):
+        short = _short_of(facts, asked)
+        return None if short is None else (calendar.midnight(short), within(facts, short))
     day = calendar.day_of(now)
-    for _ in range(_INSTANTS_MAX if asked and rank > club.floor(told, policy) else 0):
+    for _ in range(_INSTANTS_MAX):
         leaving = first_leaving_day(facts, calendar, day)
         if leaving is None:
             break
@@ -260,6 +265,16 @@ def ends_by_time(facts: History, told: Told, now: int, policy: Policy) -> tuple[
         figs = figures(facts, day, calendar)
         if any(getattr(figs, name) < need for name, need in asked):
             return calendar.midnight(day), facts
+    return None
+
+
+def _short_of(facts: History, asked: list[tuple[str, int]]) -> int | None:
+    """The programme day on which a sum of the window falls short, as one day after the other leaves it; None: none."""
+    held = facts.value, facts.sales, facts.returns, facts.margin, facts.serve
+    for number, sales, returns, value, margin, serve in DAY_ROW.iter_unpack(facts.days):
+        held = held[0] - value, held[1] - sales, held[2] - returns, held[3] - margin, held[4] - serve
+        if any(sum_of(name, *held) < need for name, need in asked):
+            return int(number) + FIRST_DAY + WINDOW_DAYS
     return None
 
 

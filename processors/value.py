@@ -55,6 +55,27 @@ READERS: Final[Mapping[str, Reader]] = {
 """Each counted figure by name: a tier reads only those that it asks for."""
 
 
+SUMS: Final = frozenset(READERS) - {"categories_365d", "referrals_365d"}
+"""Figures that are sums over days, see `sum_of`."""
+
+
+def sum_of(name: str, value: int, sales: int, returns: int, margin: int, serve: int) -> int:
+    """One of `SUMS` by the window's own sums."""
+    match name:
+        case "value_365d":
+            return value
+        case "purchases_365d":
+            return sales
+        case "returns_365d":
+            return returns
+        case "margin_365d":
+            return margin
+        case "cost_to_serve_365d":
+            return serve
+        case _:
+            return clamped(margin - serve)
+
+
 def figures(history: History, day: int, calendar: Calendar) -> Figures:
     """The figures (V1) of the window that ends on programme day `day`; facts lie on or before it."""
     facts = within(history, day)

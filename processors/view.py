@@ -34,11 +34,13 @@ Values = tuple[Value, ...]
 
 def values(customer: Customer, policy: Policy, was: Values | None = None, seen: Outlook | None = None) -> Values:
     """The view of `customer` as last reviewed; amounts in minor units, times ms; None: absent from the hash, null in
-    JSON. was: the same customer's before, seen: as of the last review; both spare work and change nothing."""
+    JSON. was: the same customer's before; seen: as of the last review, as `counted` then is. Both spare work and change
+    nothing."""
     history, told, now = customer.history, customer.told, customer.now
     day = policy.calendar.day_of(now)
     figs = figures(history, day, policy.calendar)
     rank = policy.tier_rank(told.tier)
+    named = None if seen is None or customer.counted is None else customer.counted.segments
     seen = outlook(customer, policy) if seen is None else seen
     return (
         customer.id,
@@ -74,7 +76,7 @@ def values(customer: Customer, policy: Policy, was: Values | None = None, seen: 
         1 if sort_of(history) == STAFF else None,
         _entitlements(customer, policy) if policy.benefits or history.ledger is not None else None,
         told.club_since,
-        as_json(segments_of(customer, policy, seen)) if policy.segments else None,
+        as_json(segments_of(customer, policy, seen) if named is None else named) if policy.segments else None,
     )
 
 

@@ -14,7 +14,6 @@ from hashlib import sha1
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from redis import asyncio as redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import (
@@ -27,6 +26,9 @@ from redis.exceptions import (
     TimeoutError,
 )
 
+from sinks.addresses import is_cluster
+from sinks.clients import CLUSTER_AWAY, waiting_client_of
+
 ANSWER_TIMEOUT_S: Final = 10.0
 """Longer than the longest script: 5,000 customers take about 0.1 s, marking a million for a new policy 1 s."""
 
@@ -38,6 +40,8 @@ _TRANSIENT: Final = re.compile(r"\b(OOM|READONLY|LOADING|BUSY|MISCONF|MASTERDOWN
 """Errors of a server that will do later what it can't do now. Redis 6.2 hides the code inside a script's message."""
 
 T = TypeVar("T")
+
+_AWAY: Final = (RedisError, CLUSTER_AWAY, OSError)
 
 
 class StoreUnavailable(Exception):
@@ -54,12 +58,15 @@ class Script:
 
 
 class Connection:
-    """A client of one Redis. url: as redis-py takes it; patience_s: so long a call is tried before StoreUnavailable."""
+    """A client of one Redis, or of a cluster. patience_s: so long a call is tried before StoreUnavailable.
+
+    url: see `sinks/addresses.py`. clustered: whether it is a cluster, where a node may be gone while others answer.
+    """
 
     def __init__(self, url: str, *, patience_s: float = PATIENCE_S, answer_timeout_s: float = ANSWER_TIMEOUT_S) -> None:
-        self.client = redis.Redis.from_url(
+        self.clustered = is_cluster(url)
+        self.client = waiting_client_of(
             url,
-            protocol=2,
             retry=Retry(NoBackoff(), 0),
             socket_timeout=answer_timeout_s,
             socket_connect_timeout=min(CONNECT_TIMEOUT_S, answer_timeout_s),
@@ -89,7 +96,7 @@ class Connection:
         while True:
             try:
                 return await call()
-            except (RedisError, OSError) as error:
+            except _AWAY as error:
                 if not transient(error):
                     raise
                 if time.monotonic() + pause > give_up:
@@ -105,7 +112,7 @@ def transient(error: Exception) -> bool:
     """Whether the same call may succeed later."""
     if isinstance(error, AuthenticationError | AuthorizationError):
         return False
-    if isinstance(error, ConnectionError | TimeoutError | OSError):
+    if isinstance(error, ConnectionError | TimeoutError | CLUSTER_AWAY | OSError):
         return True
     return (isinstance(error, ResponseError) and _TRANSIENT.search(str(error)) is not None) or _code(error)
 

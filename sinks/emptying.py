@@ -5,8 +5,10 @@ from __future__ import annotations
 from itertools import islice
 from typing import Any, Final
 
-import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
+from sinks.clients import client_of
 from sinks.keys import Keys
 
 _AT_ONCE: Final = 1_000
@@ -15,7 +17,7 @@ _ANSWER_TIMEOUT_S: Final = 30.0
 
 def empty(redis_url: str, keys: Keys) -> int:
     """How many keys there were. Nobody may be writing them meanwhile. Raises what redis-py raises."""
-    client: Any = redis.Redis.from_url(redis_url, protocol=2, socket_timeout=_ANSWER_TIMEOUT_S)
+    client: Any = client_of(redis_url, retry=Retry(NoBackoff(), 3), socket_timeout=_ANSWER_TIMEOUT_S)
     with client:
         found, gone = client.scan_iter(match=keys.every(), count=_AT_ONCE), 0
         while names := list(islice(found, _AT_ONCE)):

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 from typing import Any, Final
 
-import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from processors.customer import Customer
 from schemas import state
 from schemas.partitioner import partition_of
+from sinks.clients import client_of
 from sinks.commit import Fence
 from sinks.keys import Keys
 from sinks.store import fence_of
@@ -28,22 +29,26 @@ PAGE: Final = 1_000
 
 
 class Lookup:
-    """redis_url: as redis-py takes it. Raises what redis-py raises where Redis does not answer."""
+    """redis_url: see `sinks/addresses.py`. Raises what redis-py raises where Redis does not answer."""
 
     def __init__(self, redis_url: str, keys: Keys) -> None:
-        self._redis: Any = redis.Redis.from_url(
-            redis_url,
-            protocol=2,
+        self._url, self._keys = redis_url, keys
+        self._partitions = 0
+
+    @cached_property
+    def _redis(self) -> Any:
+        """The client, made when it is first needed: that of a cluster asks at once where everything lies."""
+        return client_of(
+            self._url,
             retry=Retry(NoBackoff(), 1),
             socket_timeout=ANSWER_TIMEOUT_S,
             socket_connect_timeout=CONNECT_TIMEOUT_S,
         )
-        self._keys = keys
-        self._partitions = 0
 
     def close(self) -> None:
-        """Close the connection; the next call opens another."""
-        self._redis.close()
+        """Close the connections; the next call opens others."""
+        if "_redis" in self.__dict__:
+            self._redis.close()
 
     @property
     def partitions(self) -> int:

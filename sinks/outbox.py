@@ -57,6 +57,13 @@ SHARE: Final = 0.1
 BEHIND_S: Final = 0.3
 """So long after a commit that left input waiting the next one is expected: some partitions take turns."""
 
+BETWEEN_S: Final = 0.01
+BETWEEN_MAX_S: Final = 0.1
+"""Between the beginnings of two transactions of one worker: half of what the last one took, within these bounds. At a
+thousand purchases a second each of twelve partitions always has something to publish; without a pause they make
+hundreds of transactions a second, three records each, and broker and worker do little else. The first after a rest
+waits for nothing."""
+
 _TRANSACTION_S: Final = 0.004  # what begin, partitions and commit cost the client, whatever is in it
 _BATCH_BYTES: Final = 500_000  # half of what a topic takes; a larger record travels alone
 _RETRY_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
@@ -67,26 +74,42 @@ STOP_S: Final = 10.0
 
 
 class Pace:
-    """Leaves the core to the fold: publishers of one worker share it. Nobody waits while the fold keeps up."""
+    """Leaves the core to the fold: publishers of one worker share it. While the fold keeps up they only take turns."""
 
     def __init__(self, share: float = SHARE) -> None:
-        self._rest = (1 - share) / share
-        self._free_at = self._behind_until = 0.0
+        self._rest, self._between_s = (1 - share) / share, BETWEEN_S
+        self._free_at = self._behind_until = self._next_at = 0.0
 
     def behind(self) -> None:
         """More input waits to be folded."""
         self._behind_until = time.monotonic() + BEHIND_S
 
     async def turn(self, hurry: asyncio.Event) -> None:
-        """Wait until it is time, the fold has caught up, or somebody is in a hurry."""
-        while not hurry.is_set() and (pause := min(self._free_at, self._behind_until) - time.monotonic()) > 0:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(hurry.wait(), pause)
+        """Wait until it is time, the fold has caught up and it is our turn, or somebody is in a hurry."""
+        while await _waited(hurry, min(self._free_at, self._behind_until)):
+            pass
+        mine = max(self._next_at, time.monotonic())
+        self._next_at = mine + self._between_s
+        await _waited(hurry, mine)
 
-    def took(self, cpu_s: float) -> None:
+    def took(self, seconds: float) -> None:
+        """The broker took so long for a transaction."""
+        self._between_s = min(max(BETWEEN_S, seconds / 2), BETWEEN_MAX_S)
+
+    def took_of_core(self, cpu_s: float) -> None:
         """One transaction took so long of the core."""
         now = time.monotonic()
         self._free_at = max(now, self._free_at) + (cpu_s + _TRANSACTION_S) * self._rest
+
+
+async def _waited(hurry: asyncio.Event, until: float) -> bool:
+    """Wait for the monotonic instant `until`; False where it is past, or somebody is in a hurry."""
+    pause = until - time.monotonic()
+    if pause <= 0 or hurry.is_set():
+        return False
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(hurry.wait(), pause)
+    return True
 
 
 class Waiting:
@@ -280,8 +303,9 @@ class Publisher:
         position = after(self._position, pending)
         began = time.perf_counter()
         batches = self._batches(producer, pending, position)
-        took = time.perf_counter() - began
+        made = time.perf_counter()
         await self._transact(producer, batches)
+        self._pace.took(time.perf_counter() - made)
         self._position = position
         left = await self._store.published(self.partition, position.entry, position.views_seq)
         for topic, number in batches.counts.items():
@@ -290,7 +314,7 @@ class Publisher:
         self._entries_left.set(left)
         self._waits.went()
         if left < BACKLOG:
-            self._pace.took(took)
+            self._pace.took_of_core(made - began)
         self._wake.set()
         return True
 

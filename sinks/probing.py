@@ -13,9 +13,12 @@ from typing import Any, Final, NamedTuple
 
 import redis
 from redis.backoff import NoBackoff
+from redis.crc import key_slot
 from redis.exceptions import NoPermissionError, RedisError, ResponseError
 from redis.retry import Retry
 
+from sinks.addresses import at, seeds
+from sinks.clients import CLUSTER_AWAY, client_of
 from sinks.keys import Keys
 
 TIMEOUT_S: Final = 5.0
@@ -58,6 +61,17 @@ class Ahead(NamedTuple):
     def least_ms(self) -> float:
         """How far the two clocks are apart at the least, whatever the network did."""
         return max(0.0, abs(self.ms) - self.within_ms)
+
+
+def spread(url: str, keys: Keys, partitions: int) -> dict[str, int]:
+    """The URL of each master of a cluster, and how many partitions lie there. Raises one of FAILURES."""
+    options = {"socket_timeout": TIMEOUT_S, "socket_connect_timeout": TIMEOUT_S}
+    with client_of(url, retry=Retry(NoBackoff(), 0), **options) as cluster:
+        found = {(node.host, node.port): 0 for node in cluster.get_primaries()}
+        for partition in range(partitions):
+            node = cluster.nodes_manager.get_node_from_slot(key_slot(keys.fence(partition).encode()))
+            found[node.host, node.port] += 1
+    return {at(seeds(url)[0], *address): number for address, number in sorted(found.items())}
 
 
 def told(url: str) -> Told:
@@ -131,5 +145,5 @@ def _text(held: Any) -> str:
     return held.decode() if isinstance(held, bytes) else str(held)
 
 
-FAILURES: Final = (RedisError, OSError)
+FAILURES: Final = (RedisError, CLUSTER_AWAY, OSError)
 """What these raise where Redis does not answer; redis is imported in sinks/ alone."""

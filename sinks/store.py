@@ -70,7 +70,7 @@ def wall_ms() -> int:
 
 
 class Store:
-    """redis_url: as redis-py takes it. erase_key: under which ids of erased customers are marked.
+    """redis_url: see `sinks/addresses.py`. erase_key: under which ids of erased customers are marked.
     patience_s: how long a call is tried before StoreUnavailable. clock: ms, so that no epoch comes twice."""
 
     def __init__(
@@ -110,9 +110,12 @@ class Store:
         return fence_of(zip(flat[::2], flat[1::2], strict=True), marks, senders_of(map(_text, counters)))
 
     async def load(self, partition: int, load: Load) -> Loaded:
-        """The states asked for, in one trip. Erase marks are looked up only where the partition has any."""
+        """The states asked for, in one trip. Erase marks are looked up only where the partition has any.
+
+        On a cluster always by the script: a key that moves while it is asked for is asked for again, out of turn.
+        """
         marked = self._marks.get(partition, 1) > 0
-        if load.due_until is None and not marked:
+        if load.due_until is None and not marked and not self.redis.clustered:
             return await self._load_named(partition, load)
         marks = [self.mark(customer_id) for customer_id in load.ids] if marked else []
         until = False if load.due_until is None else str(load.due_until)
@@ -204,7 +207,8 @@ class Store:
         client, meta = self.redis.client, self._keys.meta()
 
         async def once() -> dict[bytes, bytes]:
-            async with client.pipeline(transaction=True) as pipe:
+            # In no transaction on a cluster, where redis-py 8.1 cannot read an HGETALL in one: the first field decides.
+            async with client.pipeline(transaction=not self.redis.clustered) as pipe:
                 for name, value in (("partitions", partitions), ("layout", LAYOUT), ("programme", programme)):
                     pipe.hsetnx(meta, name, str(value))
                 pipe.hgetall(meta)

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, Final
 from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urlsplit
 
 from sinks.access import KafkaAccess, tls
+from sinks.addresses import seeds
+
+_TLS: Final = ("rediss", "rediss+cluster")
 
 
 def wrong(values: Mapping[str, Any]) -> Iterator[str]:
@@ -65,9 +68,10 @@ def redis_security(url: str) -> tuple[str, str]:
     parts = urlsplit(url)
     if parts.scheme == "unix":
         return "a socket of this machine", ""
-    tls = parts.scheme == "rediss"
+    tls = parts.scheme in _TLS
     login = f" as {parts.username or 'default'}" if parts.password else ""
-    return f"{'TLS' if tls else 'no TLS'}{login}", in_the_clear(f"{parts.hostname}:{parts.port}", tls)
+    servers = ",".join(f"{node.hostname}:{node.port}" for node in map(urlsplit, seeds(url)))
+    return f"{'TLS' if tls else 'no TLS'}{login}", in_the_clear(servers, tls)
 
 
 def is_loopback(host: str) -> bool:
@@ -107,7 +111,7 @@ def _redis_wrong(values: Mapping[str, Any]) -> Iterator[str]:
         yield "LOYALTY_REDIS_PASSWORD is set and LOYALTY_REDIS has a user or a password: give one"
     if values["redis_password"] and url.scheme == "unix":
         yield "LOYALTY_REDIS_PASSWORD is set and LOYALTY_REDIS is a socket: write unix://user:password@/path"
-    if values["redis_ca_file"] and url.scheme != "rediss":
+    if values["redis_ca_file"] and url.scheme not in _TLS:
         yield "LOYALTY_REDIS_CA_FILE is set and LOYALTY_REDIS encrypts nothing: write rediss://host:port/db"
     elif values["redis_ca_file"]:
         try:

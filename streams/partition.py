@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
 from msgspec import Struct
 
@@ -69,6 +70,11 @@ class Outcome(Struct):
     refused: Plan
 
 
+FOLD_S: Final = 0.25
+"""Seconds that the fold of one batch is to take at most: heartbeats, probes and other partitions wait for it."""
+BATCH_LEAST: Final = 250
+
+
 def _records(items: Sequence[Item]) -> dict[str, int]:
     return {f"records:{topic}": number for topic, number in Counter(item.topic for item in items).items()}
 
@@ -109,6 +115,7 @@ class PartitionLoop:
         self._changes: Changes | None = None
         self._due_left = True
         self._due_until = 0
+        self._batch_max = min(config.batch_first, config.batch_records)
         self._ticks_max = config.batch_records  # of a batch; fewer while more are due in between than a slice holds
         self._cache: OrderedDict[str, Customer] = OrderedDict()
         self._written: dict[str, Values] = {}  # of those cached: the view as this loop wrote it
@@ -177,7 +184,7 @@ class PartitionLoop:
         if self._plan is None:
             waits = False
             if not self._held:
-                self._held, waits = self._order.take(self._config.batch_records, self._policy.key)
+                self._held, waits = self._order.take(self._batch_max, self._policy.key)
             if not self._held and not self._due_left:
                 return AskEnds(self._order.asked) if waits else None
             if self._names_new_policy():
@@ -238,6 +245,16 @@ class PartitionLoop:
             self._plan = None
         else:
             self._cut(plan, loaded, known)
+
+    def took(self, seconds: float) -> None:
+        """How long `loaded` took. Folding holds up whatever else its driver does: where it takes long the next batch is
+        smaller, where a full one took little it is larger, for one commit of many writes each customer once."""
+        if self._commit is None or self._commit.records < self._batch_max:
+            return  # it was not the records that took it, or there were no more
+        if seconds > FOLD_S:
+            self._batch_max = max(self._batch_max // 2, min(BATCH_LEAST, self._batch_max))
+        elif seconds < FOLD_S / 2:
+            self._batch_max = min(2 * self._batch_max, self._config.batch_records)
 
     def _admit(self, loaded: Loaded) -> None:
         if loaded.fenced:

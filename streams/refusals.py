@@ -10,6 +10,7 @@ from typing import Final
 _KAFKA_GONE: Final = frozenset(
     {"NoBrokersAvailable", "KafkaConnectionError", "KafkaTimeoutError", "NodeNotReadyError", "BootstrapError"}
 )
+_CLUSTER: Final = "set LOYALTY_REDIS=redis+cluster://host:port,host:port"
 _ROLES: Final = "docs/security.md says what each role may do"
 
 
@@ -19,7 +20,9 @@ def told(error: BaseException) -> str | None:
         of_redis, of_kafka = kind.__module__.startswith("redis."), kind.__module__.startswith(("kafka.", "aiokafka."))
         if of_redis and kind.__name__ in ("AuthenticationError", "NoPermissionError"):
             return f"Redis refuses the user of LOYALTY_REDIS_USER: {error}; {_ROLES}"
-        if of_redis and kind.__name__ in ("ConnectionError", "TimeoutError"):
+        if of_redis and kind.__name__ == "MovedError":
+            return f"Redis refuses a key that lies elsewhere in its cluster ({error}): {_CLUSTER}"
+        if of_redis and kind.__name__ in ("ConnectionError", "TimeoutError", "RedisClusterException"):
             return f"Redis does not answer: {error}; start it with `loyalty stack up` or set LOYALTY_REDIS"
         if of_kafka and "Auth" in kind.__name__:
             return f"Kafka refuses the user of LOYALTY_KAFKA_USER: {error}; {_ROLES}"

@@ -33,6 +33,10 @@ T = TypeVar("T")
 _ASK_AGAIN_S: Final = 0.02
 """Pause before asking again for ends that have not been reached: a marker or gap passes without a record."""
 
+LATE_S: Final = 1.0
+"""Who commits what the broker took longer ago than this is behind: then the core is for the fold, not for publishing.
+Live, something always waits in some buffer, and says nothing."""
+
 _OUTAGE_PAUSE_S: Final = (0.05, 0.1, 0.2, 0.5, 1.0)
 
 
@@ -88,7 +92,7 @@ class Runner:
         self._trace = None if telling.traces is None else telling.traces.of(partition)
         self._loop: PartitionLoop | None = None
         self._news = asyncio.Event()
-        self._stopping = self._running = self._displaced = False
+        self._stopping = self._running = self._displaced = self._late = False
         self._finished = asyncio.Event()
         self._asked_at: tuple[int, float] = (-1, 0.0)
 
@@ -214,7 +218,9 @@ class Runner:
             since = load.due_until if first is None or first.next_review == 0 else first.next_review  # 0: folded again
             self._metrics.due(self.partition, load.due_until - since)
         loop.loaded(loaded)
-        self._took("fold", perf_counter() - there)
+        seconds = perf_counter() - there
+        loop.took(seconds)
+        self._took("fold", seconds)
 
     async def _commit(self, loop: PartitionLoop, commit: Commit) -> None:
         if self._trace is not None:
@@ -229,9 +235,12 @@ class Runner:
         else:
             self._dead_letters.committed(commit)
         loop.committed(answer)
-        self._metrics.committed(commit, perf_counter() - began, time())
+        now = time()
+        self._metrics.committed(commit, perf_counter() - began, now)
+        if commit.recorded:  # a tick alone tells nothing of how late we are
+            self._late = min(commit.recorded) < (now - LATE_S) * 1_000
         if commit.outbox or commit.writes:
-            self._publisher.wake(loop.behind)
+            self._publisher.wake(self._late and loop.behind)
 
     def _took(self, stage: str, seconds: float) -> None:
         self._metrics.took(stage, seconds)

@@ -9,10 +9,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
 from sinks.access import MECHANISMS, SECURITIES, KafkaAccess
+from sinks.addresses import is_cluster, seeds
 from streams import logins
 
 ERASE_KEY_FILE = "erase.key"
@@ -42,7 +43,7 @@ class SettingError(UsageError):
 class Settings:
     """The settings of one process. `SPECS` has help and default of each; the tests hold both together.
 
-    kafka: addresses with all that `kafka_*` says; redis: a URL with all that `redis_*` says, as redis-py takes it.
+    kafka: addresses with all that `kafka_*` says; redis: a URL with all that `redis_*` says.
     """
 
     kafka: KafkaAccess
@@ -176,14 +177,22 @@ def _listening(raw: str) -> str:
     return raw
 
 
+_DB_0: Final = ("", "/", "/0")
+
+
 def _redis_url(raw: str) -> str:
-    """`redis://`, `rediss://` and `unix://` as they are; `host:port` becomes `redis://host:port/0`."""
+    """URLs as they are; `host:port` becomes `redis://host:port/0`."""
     if "://" not in raw:
         split_address(raw)
         return f"redis://{raw}/0"
+    if is_cluster(raw):
+        for node in map(urlsplit, seeds(raw)):
+            if node.scheme not in ("redis", "rediss") or not (node.hostname and node.port) or node.path not in _DB_0:
+                raise ValueError("must be redis+cluster://host:port,host:port; a cluster has the database 0 alone")
+        return raw
     url = urlsplit(raw)
     if url.scheme not in ("redis", "rediss", "unix"):
-        raise ValueError("must be redis://host:port/db, rediss://host:port/db, unix://path or host:port")
+        raise ValueError("must be redis://host:port/db, rediss:// with TLS, redis+cluster://, unix://path or host:port")
     if url.scheme != "unix" and not (url.hostname and url.port):
         raise ValueError("must name host and port, as in redis://127.0.0.1:6392/0")
     return raw
@@ -312,7 +321,7 @@ SPECS: tuple[Spec, ...] = (
         field="redis",
         parse=_redis_url,
         default="redis://127.0.0.1:6392/0",
-        help="Redis, redis://host:port/db or host:port; rediss:// with TLS",
+        help="Redis, redis://host:port/db or host:port; rediss:// with TLS; redis+cluster://host:port,host:port",
         secret=True,
         show=_masked_url,
     ),
@@ -403,7 +412,7 @@ SPECS: tuple[Spec, ...] = (
         default="",
         help="a worker's own name in its group: started again under it, it has its partitions back at once",
     ),
-    Spec(field="batch_records", parse=_between(1, 100_000), default="1000", help="most records in one commit"),
+    Spec(field="batch_records", parse=_between(1, 100_000), default="4000", help="most records in one commit"),
     Spec(field="due_slice", parse=_between(1, 1_000_000), default="5000", help="most due customers in one commit"),
     Spec(field="cache_customers", parse=_between(0, 100_000_000), default="200000", help="states kept in memory"),
     Spec(field="log", parse=_level, default="INFO", help="DEBUG | INFO | WARNING | ERROR"),

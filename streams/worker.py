@@ -19,6 +19,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from typing import Any, Final, Protocol, TypeVar
 
+import uvloop
 from prometheus_client import CollectorRegistry
 
 from processors.policy import Policy
@@ -340,7 +341,8 @@ def run(settings: Settings, parts: Callable[[], Parts], *, until_caught_up: bool
         await worker.run()
 
     try:
-        asyncio.run(main())
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(main())
     except PartitionStopped as stopped:
         raise LoyaltyError(str(stopped)) from stopped
     except LoyaltyError:

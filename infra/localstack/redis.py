@@ -40,15 +40,16 @@ loglevel notice
 
 
 class Redis:
-    """One Redis server at a loopback address, data under `folder`."""
+    """One Redis server at a loopback address, data under `folder`. `name` is that of its files in `run_dir`; `more`:
+    further lines of its configuration."""
 
     def __init__(
         self, host: str, port: int, folder: Path, run_dir: Path, tell: Callable[[str], None],
-        secure: Secure | None = None,
+        secure: Secure | None = None, *, name: str = "redis", more: str = "",
     ) -> None:  # fmt: skip
         self.host, self.port, self.folder, self.secure = host, port, folder, secure
-        self._run_dir = run_dir
-        self.daemon = Daemon("redis", run_dir, self.answers, tell)
+        self.name, self._run_dir, self._more = name, run_dir, more
+        self.daemon = Daemon(name, run_dir, self.answers, tell)
 
     def answers(self) -> bool:
         """Whether it says PONG (not while it still loads its file)."""
@@ -64,10 +65,14 @@ class Redis:
     @property
     def tls(self) -> bool:
         """Whether it speaks TLS: where it is secure and the redis-server that runs, or would, was built so."""
-        config = self._run_dir / "redis.conf"
+        config = self._config
         if self.daemon.pid() is not None and config.exists():
             return "tls-port" in config.read_text()
         return self.secure is not None and has_tls(server_binary(prefer_tls=True)[0])
+
+    @property
+    def _config(self) -> Path:
+        return self._run_dir / f"{self.name}.conf"
 
     def start(self) -> bool:
         """Start it unless it runs; False if it ran. Raises StackError."""
@@ -80,7 +85,6 @@ class Redis:
             )
         binary, version = server_binary(prefer_tls=self.secure is not None)
         self.folder.mkdir(parents=True, exist_ok=True)
-        config = self._run_dir / "redis.conf"
         kind = "listpack" if version >= (7, 0) else "ziplist"
         ports, users = f"port {self.port}", ""
         if self.secure is not None:
@@ -90,8 +94,8 @@ class Redis:
             if has_tls(binary):
                 ports = self.secure.redis_tls(self.port)
         text = _CONFIG.format(host=self.host, ports=ports, folder=self.folder.resolve(), list=kind)
-        write_private(config, text + users)
-        self.daemon.start([binary, str(config)], START_SECONDS)
+        write_private(self._config, text + users + self._more)
+        self.daemon.start([binary, str(self._config)], START_SECONDS)
         return True
 
 

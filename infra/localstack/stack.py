@@ -15,11 +15,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from infra.localstack import kafka, redis
+from infra.localstack import cluster, kafka, redis
 from infra.localstack.process import StackError
 from infra.localstack.secure import Secure, is_secure
 
 ERASE_KEY_FILE = "erase.key"
+
+
+CLUSTER = "+cluster://"
+"""In the scheme of a URL that names the nodes of a Redis Cluster by comma."""
 
 
 def _silent(text: str) -> None:
@@ -27,7 +31,8 @@ def _silent(text: str) -> None:
 
 
 class Stack:
-    """The local Kafka and Redis. `tell` hears what was found broken and mended.
+    """The local Kafka and Redis. `tell` hears what was found broken and mended. Where `redis_url` is a cluster's, there
+    is a Redis for each address that it names, and `redis` is the first of them.
 
     secure: the users of a stack that has any (`infra/localstack/secure.py`); None: an open one. A folder is for good
     what it was begun as. Raises StackError if an address is not of this machine alone.
@@ -42,8 +47,14 @@ class Stack:
         self.run_dir = self.data_dir / "run"
         self.tell = tell or _silent
         self.kafka = kafka.Kafka(*_kafka_address(kafka_addr), self.data_dir / "kafka", self.run_dir, self.tell, secure)
-        host, port = _redis_address(redis_url, secure is not None)
-        self.redis = redis.Redis(host, port, self.data_dir / "redis", self.run_dir, self.tell, secure)
+        self.clustered = CLUSTER in redis_url
+        if self.clustered:
+            addresses = _cluster_addresses(redis_url, secure is not None)
+            self.redises = cluster.masters(addresses, self.data_dir / "redis", self.run_dir, self.tell)
+        else:
+            host, port = _redis_address(redis_url, secure is not None)
+            self.redises = [redis.Redis(host, port, self.data_dir / "redis", self.run_dir, self.tell, secure)]
+        self.redis = self.redises[0]
         self.secure = secure
 
     def up(self) -> None:
@@ -51,7 +62,7 @@ class Stack:
         with self._alone():
             _make_erase_key(self.data_dir / ERASE_KEY_FILE)
             self._make_secure()
-            self.redis.start()
+            self._start_redis()
             self.kafka.start()
             if self.secure is not None:
                 self.secure.allow(self.kafka_addr)
@@ -79,14 +90,15 @@ class Stack:
             return
         with self._alone():
             self.kafka.daemon.stop(kafka.STOP_SECONDS)
-            self.redis.daemon.stop(redis.STOP_SECONDS)
+            for server in self.redises:
+                server.daemon.stop(redis.STOP_SECONDS)
 
     def status(self) -> list[dict[str, Any]]:
         """A row for each server. `state`: running, silent (it is there but does not answer), stopped, or taken (another
         program answers at its address)."""
         return [
             self._row("kafka", self.kafka, kafka.VERSION),
-            self._row("redis", self.redis, None),
+            *(self._row(server.name, server, None) for server in self.redises),
         ]
 
     def start_kafka(self) -> None:
@@ -97,7 +109,13 @@ class Stack:
     def start_redis(self) -> None:
         """Start Redis alone."""
         with self._alone():
-            self.redis.start()
+            self._start_redis()
+
+    def _start_redis(self) -> None:
+        for server in self.redises:
+            server.start()
+        if self.clustered:
+            cluster.join(self.redises)
 
     def kill_kafka(self, sig: int = signal.SIGKILL) -> bool:
         """Send Kafka a signal; after SIGKILL it is gone on return. False if it did not run."""
@@ -113,7 +131,8 @@ class Stack:
         states = ("taken", "stopped") if pid is None else ("running", "silent")
         state = states[0 if answers else 1]
         if state == "running" and version is None:
-            version = redis.facts(self.redis.url)["version"]
+            assert isinstance(server, redis.Redis)
+            version = redis.facts(server.url)["version"]
         return {
             "server": name,
             "state": state,
@@ -162,6 +181,17 @@ def _redis_address(url: str, secure: bool) -> tuple[str, int]:
             "unless it is a secure one (`loyalty stack up --secure`)"
         )
     return _loopback("LOYALTY_REDIS", f"{parts.hostname}:{parts.port}", parts.hostname), parts.port
+
+
+def _cluster_addresses(url: str, secure: bool) -> list[tuple[str, int]]:
+    scheme, _, rest = url.partition(CLUSTER)
+    parts = urlsplit(f"redis://{rest}")
+    if secure or scheme != "redis" or "@" in parts.netloc:
+        raise StackError(
+            "LOYALTY_REDIS is a cluster: the local stack's has neither TLS nor passwords; give one server's address to "
+            "`loyalty stack up --secure`"
+        )
+    return [_redis_address(f"redis://{node}", secure) for node in parts.netloc.split(",")]
 
 
 def _loopback(setting: str, shown: str, host: str) -> str:

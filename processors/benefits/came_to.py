@@ -75,16 +75,16 @@ def shown(found: tuple[Entitlement, ...], now: int) -> tuple[Entitlement, ...]:
     return tuple(one for one in found if one.state == OWED or now < one.expires_at + SHOWN_MS)
 
 
-def next_change(facts: History, told: Told, now: int, policy: Policy) -> int:
-    """The first instant after `now` at which by time alone anything of it changes: a benefit ends, begins with the
-    year, is not shown any more, or is forgotten; FOREVER: none."""
+def next_change(found: tuple[Entitlement, ...], ledger: Ledger | None, now: int, policy: Policy) -> int:
+    """The first instant after `now` at which by time alone anything of `entitlements` changes: a benefit ends, begins
+    with the year, is not shown any more, or is forgotten; FOREVER: none."""
     at = FOREVER
-    for one in entitlements(facts, told, now, policy):
+    for one in found:
         for instant in (one.expires_at, one.expires_at + SHOWN_MS):
             if now < instant < at:
                 at = instant
-    if facts.ledger is not None:
-        at = min(at, policy.calendar.begins_after(oldest_day(facts.ledger) + KEEP_DAYS, now))
+    if ledger is not None:
+        at = min(at, policy.calendar.begins_after(oldest_day(ledger) + KEEP_DAYS, now))
     return at
 
 

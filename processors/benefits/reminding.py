@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from processors.benefits.came_to import OPEN, entitlements
+from processors.benefits.came_to import OPEN, Entitlement
 from processors.care.book import Reminder
 from processors.care.sections import Care
-from processors.customer import Told
 from processors.days import DAY_MS, Calendar
-from processors.history import History
-from processors.policy import Policy
 
 
-def reminders(care: Care, facts: History, told: Told, now: int, local: Calendar, policy: Policy) -> Iterator[Reminder]:
+def reminders(care: Care, entitled: tuple[Entitlement, ...], local: Calendar) -> Iterator[Reminder]:
     """Of each benefit that can be used: wanted `after_days` after it was earned, at the same local time, or `lead_days`
     before it ends. It ends with it, or sooner by the kind's `expires_days`; have: how often it can be used, usual: what
     that is worth each time, minor units."""
-    for one in entitlements(facts, told, now, policy):
+    for one in entitled:
         if one.state == OPEN:
             wanted = local.plus_days(one.earned_at, care.after_days)
             if care.lead_days:

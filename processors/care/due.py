@@ -273,7 +273,7 @@ def _achievement(care: Care, look: Look) -> Iterator[Reminder]:
 
 def _benefit(care: Care, look: Look) -> Iterator[Reminder]:
     """A benefit was earned and can be used (T9)."""
-    return reminders(care, look.facts, look.told, look.now, look.local, look.policy)
+    return reminders(care, look.entitled, look.local)
 
 
 _EVENTS: Final[dict[str, Shape]] = {

@@ -8,7 +8,7 @@ In between it may be ESCALATED. What never came to go is dropped, and counted wi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 from msgspec.structs import replace
@@ -101,16 +101,12 @@ class _Step:
         if not self.true and not self.book.open and not self.book.waiting:
             return Cared(self.book, (), (), self.next)
         closed = {(one.kind, one.cause): one for one in self.book.closed if one.until > self.now}
-        opened = []
-        for one in self.book.open:
-            kept = self._lives(one)
-            if kept is None:
-                closed[one.key] = self._end(one)
-            else:
-                opened.append(kept)
+        opened = self._living(self.book.open, closed)
         if self.pooled:  # in this very review: nobody is warned of whom they have lost
             self.look = self.look.pooled()
             self.true, self.next = self._candidates()
+            self.until = FOREVER  # the ladder begins with somebody else
+            opened = self._living(opened, closed)
         waiting = [kept for one in self.book.waiting if (kept := self._waits(one, closed)) is not None]
         held = {one.key for one in (*opened, *waiting)}
         for key, one in self.true.items():
@@ -119,8 +115,8 @@ class _Step:
                 if why:
                     closed[key] = self._end(one, why)
                     self.dropped.append((one.kind, why))
-                else:
-                    waiting.append(one)
+                elif (waits := self._waits(one, closed)) is not None:  # a promise may be kept already
+                    waiting.append(waits)
         sent = self.book.sent
         if waiting:
             waiting, sent = self._send(waiting, opened, closed)
@@ -154,6 +150,17 @@ class _Step:
         return one.expires_at if true is None else min(one.expires_at, true.expires_at)
 
     # -- what is open
+
+    def _living(self, held: Sequence[Reminder], closed: Ended) -> list[Reminder]:
+        """Those that go on after this review; the others are `closed`."""
+        opened = []
+        for one in held:
+            kept = self._lives(one)
+            if kept is None:
+                closed[one.key] = self._end(one)
+            else:
+                opened.append(kept)
+        return opened
 
     def _lives(self, one: Reminder) -> Reminder | None:
         """An open reminder after this review; None: it has ended, and that is told."""
@@ -223,7 +230,7 @@ class _Step:
             if (
                 state.complaint_id == name
                 and state.satisfaction is not None
-                and one.told_at <= state.at < one.expires_at
+                and max(one.told_at, one.wanted_at) <= state.at < one.expires_at
             ):
                 return state.at
         return None
@@ -261,7 +268,10 @@ class _Step:
 
     def _waits(self, one: Reminder, closed: Ended) -> Reminder | None:
         """A waiting reminder, if it still waits: else it is dropped, with what held it back where its time is over."""
-        if one.key in self.true and one.kind in self.kinds:
+        true = self.true.get(one.key)
+        if true is not None and one.kind in self.kinds:
+            if true.expires_at != one.expires_at:  # the same was agreed again, to be done by another time
+                one = replace(one, due_at=true.due_at, expires_at=true.expires_at)
             done_at = self._fulfilled(one) if self.kinds[one.kind].shape == "promise" else None
             if done_at is None:
                 return one

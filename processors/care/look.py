@@ -8,6 +8,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from processors.benefits.came_to import Entitlement, entitlements
 from processors.care.book import Reminder
 from processors.care.sections import Care
 from processors.charge import owner_of, sort_of
@@ -26,9 +27,21 @@ class Look:
     """What the shapes look at, for one review. facts: within the window; told: what holds from this review on; rose:
     the tier was raised in it; moved: the tier that a new policy has for them, now or after the grace, "": theirs."""
 
-    def __init__(self, facts: History, told: Told, now: int, policy: Policy, *, rose: bool, moved: str = "") -> None:
+    def __init__(
+        self,
+        facts: History,
+        told: Told,
+        now: int,
+        policy: Policy,
+        *,
+        rose: bool,
+        moved: str = "",
+        entitled: tuple[Entitlement, ...] | None = None,
+    ) -> None:
         self.facts, self.told, self.now, self.policy = facts, told, now, policy
         self.rose, self.moved = rose, moved
+        if entitled is not None:
+            self.entitled = entitled  # in place of what it would come to
 
     @property
     def profile(self) -> Profile | None:
@@ -62,6 +75,11 @@ class Look:
         profile = self.facts.profile
         named = None if profile is None else profile.time_zone
         return (known_calendar(named) if named else None) or self.policy.calendar
+
+    @cached_property
+    def entitled(self) -> tuple[Entitlement, ...]:
+        """The customer's benefits (T9)."""
+        return entitlements(self.facts, self.told, self.now, self.policy)
 
     @cached_property
     def tier(self) -> Tier:

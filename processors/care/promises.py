@@ -68,13 +68,16 @@ def _inquiry(care: Care, look: Look) -> Iterator[Reminder]:
 
 def _agreed(care: Care, look: Look) -> Iterator[Reminder]:
     """What was agreed to be done by a time, whatever it is: a call back, a delivery, a benefit owed (K0). A contact
-    with `due_at` says so, and its `item` what."""
+    with `due_at` says so, and its `item` what. The same at the same instant is one promise, due at the latest."""
+    agreed: dict[str, tuple[int, Touch]] = {}
     for touch in look.facts.touches:
         if touch.due_at is not None:
-            what = touch.item or ""
-            due = max(touch.due_at, touch.at)
-            hours = max(1, (due - touch.at) // HOUR_MS)
-            yield _while_known(_owed(care, f"{touch.at}:{what}", touch.at, due, 0, hours, what), touch, look)
+            cause, due = f"{touch.at}:{touch.item or ''}", max(touch.due_at, touch.at)
+            if cause not in agreed or agreed[cause][0] < due:
+                agreed[cause] = due, touch
+    for cause, (due, touch) in agreed.items():
+        hours = max(1, (due - touch.at) // HOUR_MS)
+        yield _while_known(_owed(care, cause, touch.at, due, 0, hours, touch.item or ""), touch, look)
 
 
 def _while_known(owed: Reminder, touch: Touch, look: Look) -> Reminder:

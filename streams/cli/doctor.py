@@ -3,9 +3,12 @@
 import os
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 from infra.localstack import StackError
+from sinks.addresses import is_cluster
 from streams.cli.command import FAILED, OK, Command
 from streams.cli.output import Output
 from streams.settings import LoyaltyError, Settings, UsageError, unknown_variables
@@ -170,8 +173,29 @@ def _redis_rows_of(settings: Settings, role: "Role | None") -> Iterator[dict[str
     if role is not None and not role.redis:
         yield _row("redis", f"not asked: {role.name} has no user there")
         return
+    if is_cluster(settings.redis):
+        yield from _cluster_rows(settings, role)
+        return
     yield from _redis_rows(settings)
     yield from _redis_rights_rows(settings, role)
+
+
+def _cluster_rows(settings: Settings, role: "Role | None") -> Iterator[dict[str, Any]]:
+    """How the partitions are spread, and each master as a Redis of its own."""
+    from sinks import probing
+    from sinks.keys import Keys
+
+    try:
+        spread = probing.spread(settings.redis, Keys(settings.prefix), settings.partitions)
+    except probing.FAILURES as error:
+        yield _row("redis cluster", "silent", f"{error}; start it with `loyalty stack up` or set LOYALTY_REDIS")
+        return
+    shares = " + ".join(map(str, spread.values()))
+    yield _row("redis cluster", f"{len(spread)} masters with {shares} of {settings.partitions} partitions")
+    for url in spread:
+        one = replace(settings, redis=url)
+        for row in (*_redis_rows(one), *_redis_rights_rows(one, role)):
+            yield row | {"what": f"{row['what']} of {urlsplit(url).netloc.rpartition('@')[2]}"}
 
 
 def _redis_rows(settings: Settings) -> Iterator[dict[str, Any]]:

@@ -8,6 +8,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from processors.review import review
 from processors.view import view
 from tests.core.driving import Partition, plainly
 from tests.core.events import ny, sale
@@ -110,6 +111,43 @@ def test_K0_what_was_agreed_is_a_promise_whatever_it_is():
     assert [one.status for one in other.care] == ["DUE"]  # another thing done keeps no word
     named = contact(NOON + 5 * HOUR_MS, "CARE", reminder_id=told[0].reminder_id)
     assert counted(after(AGREED, asked, named), *ENDS)["late:kind:KEEP_WORD"] == 1
+
+
+def test_K0_the_same_agreed_twice_at_one_instant_is_one_promise_due_at_the_latest():
+    shy = profile(NOON - 1, do_not_contact=True)
+    soon, late = (contact(NOON, "CARE", item="CALL_BACK", due_at=NOON + hours * HOUR_MS) for hours in (4, 30))
+    late["event_id"] += "b"
+    for asked in ((soon, late), (late, soon)):
+        held = after(AGREED, shy, *asked, NOON + HOUR_MS)
+        (waits,) = held.customers["anna"].told.care.waiting
+        assert (waits.due_at, waits.expires_at) == (NOON + 30 * HOUR_MS, NOON + 30 * HOUR_MS + 5 * DAY_MS)
+        assert held.customers["anna"].next_review <= waits.expires_at
+        held.run([waits.expires_at - 1])
+        assert len(held.customers["anna"].told.care.waiting) == 1
+        held.run([waits.expires_at])
+        assert held.customers["anna"].told.care.waiting == ()
+
+
+def test_K0_a_promise_kept_before_it_was_heard_of_is_kept_and_nobody_is_reminded():
+    asked, answered = contact(NOON, "INQUIRY", "IN"), contact(NOON + HOUR_MS, "CARE")
+    kind = '[[care]]\nkind = "ANSWER"\nshape = "promise"\non = "inquiry"\nreply_hours = 24\n'
+    in_turn, late = after(kind, asked, answered), after(kind, answered, asked)
+    assert [one.status for one in in_turn.care] == ["DUE", "FULFILLED"]
+    assert late.care == []
+    assert counted(late, *ENDS) == counted(in_turn, *ENDS) != {}
+    held = late.customers["anna"]
+    assert review(held, held.now, late.around, late.policy).customer.told.care == held.told.care
+
+
+def test_K0_E3_once_in_the_pool_the_ladder_begins_with_its_first_and_the_next_review_knows():
+    eve = profile(NOON, employee_id="eve")
+    asked = contact(NOON, "INQUIRY", "IN", item="CALL_BACK", due_at=NOON + 20 * DAY_MS)
+    expires_late = AGREED.replace("expires_days = 5", "expires_days = 90")
+    anna = (held := after(OWNER + expires_late, eve, asked, NOON + 30 * DAY_MS)).customers["anna"]
+    assert anna.told.charge is not None
+    assert anna.told.charge.pooled_at == anna.now
+    again = review(anna, anna.now, held.around, held.policy).customer
+    assert again.next_review == anna.next_review
 
 
 def test_K0_K1_whose_the_promise_was_answers_for_it_and_the_ladder_begins_behind_them():

@@ -183,7 +183,8 @@ def test_T9_nothing_changes_by_time_alone_before_the_next_review(text, data):
     story = data.draw(stories(rules.programme.time_zone))
     anna = Partition(rules).run(plainly(story)).customers["anna"]
     for _ in range(8):
-        until = next_change(anna.history, anna.told, anna.now, rules)
+        found = entitlements(anna.history, anna.told, anna.now, rules)
+        until = next_change(found, anna.history.ledger, anna.now, rules)
         assert anna.now < until
         assert anna.next_review <= until
         if until == dates.NEVER_MS:

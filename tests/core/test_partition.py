@@ -411,6 +411,27 @@ def test_a_due_entry_that_is_too_early_is_filed_anew() -> None:
     assert one.store.partition(P).due == {ANNA: right}
 
 
+# -- how large a batch is
+
+
+@pytest.mark.parametrize(
+    ("seconds", "sizes"), [(1.0, [300, 250, 250, 250]), (0.2, [300, 300, 300, 150]), (0.01, [300, 600, 150])]
+)
+def test_a_batch_is_as_large_as_its_fold_is_quick(seconds: float, sizes: list[int]) -> None:
+    one = Driven(batch_records=800, batch_first=300, buffer_records=2_000)
+    for n in range(1_050):
+        one.buy(ANNA, T + n)
+    loaded = one.loop.loaded
+
+    def timed(answer: Loaded) -> None:
+        loaded(answer)
+        one.loop.took(seconds)
+
+    one.loop.loaded = timed  # type: ignore[method-assign]
+    one.run()
+    assert [commit.records for commit in one.commits if commit.records] == sizes
+
+
 # -- what a batch spans makes no difference
 
 

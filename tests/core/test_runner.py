@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping
 from copy import deepcopy
 from typing import Any
@@ -57,7 +58,17 @@ class Nothing:
         return None
 
 
-def lived(shop: Driven, telling: Telling | None = None) -> Driven:
+class Woken(Nothing):
+    """A publisher that takes note of how it was woken."""
+
+    def __init__(self) -> None:
+        self.behind: list[bool] = []
+
+    def wake(self, behind: bool = False) -> None:
+        self.behind.append(behind)
+
+
+def lived(shop: Driven, telling: Telling | None = None, publisher: Nothing | None = None) -> Driven:
     """All that lies in the shop's logs through a runner, each record set by itself."""
 
     async def play() -> None:
@@ -65,8 +76,8 @@ def lived(shop: Driven, telling: Telling | None = None) -> Driven:
             return {topic: End(shop.end_of(topic), shop.end_of(topic)) for topic in INPUTS}
 
         runner = Runner(
-            P, store=Awaited(shop.store), publisher=Nothing(), ends=ends, policies=Nothing(), metrics=Metrics(),
-            config=shop.config, telling=telling,
+            P, store=Awaited(shop.store), publisher=publisher or Nothing(), ends=ends, policies=Nothing(),
+            metrics=Metrics(), config=shop.config, telling=telling,
         )  # fmt: skip
         await runner.start()
         running = asyncio.create_task(runner.run())
@@ -108,3 +119,15 @@ def test_an_owner_with_nothing_to_do_notices_a_redis_that_fell_back_before_it_sa
             await running
 
     asyncio.run(asyncio.wait_for(play(), DEADLINE_S))
+
+
+@pytest.mark.parametrize(("ago_ms", "behind"), [(0, [False, False]), (60_000, [True, False])], ids=["live", "late"])
+def test_publishing_is_held_back_where_the_input_is_old_not_where_some_of_it_waits(
+    ago_ms: int, behind: list[bool]
+) -> None:
+    shop, woken = Driven(batch_records=1), Woken()
+    now_ms = int(time.time() * 1_000)
+    for n in range(2):
+        shop.buy("anna", now_ms - ago_ms + n)
+    lived(shop, publisher=woken)
+    assert woken.behind == behind

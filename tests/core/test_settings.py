@@ -31,6 +31,12 @@ def test_the_default_policy_is_shipped_beside_the_code() -> None:
 def test_an_address_without_scheme_is_a_redis_url(tmp_path: Path) -> None:
     assert read(tmp_path, LOYALTY_REDIS="localhost:7000").redis == "redis://localhost:7000/0"
     assert read(tmp_path, LOYALTY_REDIS="rediss://:pw@h:7000/3").redis == "rediss://:pw@h:7000/3"
+    cluster = "redis+cluster://u:pw@a:7000,b:7001"
+    assert read(tmp_path, LOYALTY_REDIS=cluster).redis == cluster
+    assert read(tmp_path, LOYALTY_REDIS=cluster).shown()["LOYALTY_REDIS"] == "redis+cluster://u:***@a:7000,b:7001"
+    for wrong in ("redis+cluster://a:7000/1", "redis+cluster://a,b:7000", "http+cluster://a:7000"):
+        with pytest.raises(SettingError, match="redis\\+cluster://host:port,host:port"):
+            read(tmp_path, LOYALTY_REDIS=wrong)
 
 
 @pytest.mark.parametrize(
