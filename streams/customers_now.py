@@ -16,6 +16,7 @@ from processors.capitals import Capitals, Ranking, points
 from processors.care.why import Why, why
 from processors.charge import CUSTOMERS, GRADES, PLACES, sort_of
 from processors.customer import Customer
+from processors.grade import inside
 from processors.outputs import Reason
 from processors.policy import Policy
 from processors.review import evaluated
@@ -25,6 +26,7 @@ from schemas.topics import CUSTOMER_VALUE
 from sinks.commit import Fence
 from sinks.keys import Keys
 from sinks.lookup import Lookup
+from streams.export import grade_held
 from streams.export import held as all_held
 from streams.policies import TopicPolicies
 from streams.settings import LoyaltyError, Settings
@@ -112,12 +114,15 @@ class CustomersNow:
         return None if found is None else max(self._at(*found)[0], found[1].now)
 
     def export(self, customer_id: str) -> dict[str, Any] | None:
-        """All that Redis holds of a customer (D4); None for an unknown id."""
-        found = self._lookup.customer(customer_id)
-        if found is None:
-            return None
-        _, policy = self._at(*found)
-        return all_held(found[1], self.one(customer_id), policy.calendar)
+        """All that Redis holds of a customer (D4), with the grade of who serves (E2); None for an unknown id."""
+        found, grade = self._person(customer_id), self.several([inside(customer_id)])
+        made: dict[str, Any] | None = None
+        if found is not None:
+            _, policy = self._at(*found)
+            made = all_held(found[1], self.one(customer_id), policy.calendar)
+        for one in grade.values():
+            made = (made or {"customer_id": customer_id}) | {"grade": grade_held(one)}
+        return made
 
     def merged(self, customer_id: str) -> list[str]:
         """The ids merged into a customer, by themselves or by others in between."""

@@ -6,17 +6,19 @@ records themselves are counted where they lie: they are what the person's own ev
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Final
 
 from msgspec import Struct
 
 from processors.customer import Customer
 from processors.days import Calendar
+from processors.grade import inside
 from processors.history import FIRST_DAY as BEFORE_DAY_0
 from processors.history import History, days_of, first_tries, unpack_days
 from processors.merging import own_facts
 from schemas.partitioner import partition_of
-from schemas.topics import TICKS, TOPICS
+from schemas.topics import TICKS, TOLD, TOPICS, Topic
 from sinks.access import KafkaAccess
 from streams.reading import TopicReader
 
@@ -37,6 +39,17 @@ def held(customer: Customer, view: dict[str, Any] | None, calendar: Calendar) ->
         "counted_in_figures": plain(customer.counted),
         "last_review_at": customer.now,
         "next_review_at": customer.next_review,
+    }
+
+
+def grade_held(employee: Customer) -> dict[str, Any]:
+    """What Redis holds of an employee's grade (E2), folded under an id of its own."""
+    told = employee.told
+    return {
+        "grade": told.tier,
+        "since": told.tier_since,
+        "below_since": told.below_since,
+        "serves": plain(employee.history.service),
     }
 
 
@@ -69,20 +82,24 @@ def plain(value: Any) -> Any:
 
 
 def records(customer_id: str, kafka: KafkaAccess) -> list[dict[str, Any]]:
-    """Where records with this id as key lie, and how many. Reads a partition of each topic from end to end."""
-    key, found = customer_id.encode(), []
+    """Where records with this id as key lie, and how many; of `told` those of a grade, too (E2). Reads a partition of
+    each topic from end to end."""
+    found = []
     with TopicReader(kafka) as reader:
         for topic in TOPICS.values():
-            if topic.key not in ("customer", "original") or topic.name == TICKS:
+            if topic.key not in ("customer", "employee", "original") or topic.name == TICKS:
                 continue
-            count = reader.partitions(topic.name)
-            here = partition_of(key, count) if topic.key == "customer" else None  # a misplaced one lies anywhere
-            offsets: list[tuple[int, int]] = [
-                (record.partition, record.offset)
-                for record in reader.stream(topic.name, from_beginning=True, until_end=True, partition=here)
-                if record.key == key
-            ]
+            names = (customer_id, inside(customer_id)) if topic.name == TOLD else (customer_id,)
+            offsets = [lies for name in names for lies in _lie(reader, topic, name.encode())]
             if offsets:
                 lie = sorted({partition for partition, _ in offsets})
                 found.append({"topic": topic.name, "partitions": lie, "records": len(offsets)})
     return found
+
+
+def _lie(reader: TopicReader, topic: Topic, key: bytes) -> Iterator[tuple[int, int]]:
+    """(partition, offset) of each record with that key; of misplaced ones, which lie anywhere, too."""
+    here = None if topic.key == "original" else partition_of(key, reader.partitions(topic.name))
+    for record in reader.stream(topic.name, from_beginning=True, until_end=True, partition=here):
+        if record.key == key:
+            yield record.partition, record.offset

@@ -11,6 +11,8 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import Final
 
+from msgspec.structs import replace
+
 from processors.events import Served
 from processors.grade import gradable, inside
 from processors.owners import served
@@ -38,9 +40,18 @@ def news(now: CustomersNow, policy: Policy) -> Rows | None:
     for name, row in sorted(known.items()):
         held = states.get(inside(name))
         service = None if held is None else held.history.service
-        if service is None or service.served != row:
-            found[partition_of(inside(name).encode(), now.partitions)].append(row)
+        fresh = row if service is None else _no_less(row, service.served)
+        if service is None or service.served != fresh:
+            found[partition_of(inside(name).encode(), now.partitions)].append(fresh)
     return {number: tuple(rows) for number, rows in found.items()}
+
+
+def _no_less(row: Served, said: Served) -> Served:
+    """`row`, with what was `said` of reminders where more had ended by then: these counters begin anew in a Redis that
+    was filled again, and nobody is to lose a grade for it."""
+    if row.in_time + row.missed >= said.in_time + said.missed:
+        return row
+    return replace(row, in_time=said.in_time, missed=said.missed)
 
 
 def first_of(rows: Rows) -> dict[int, tuple[Served, ...]]:

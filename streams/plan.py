@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from processors.days import DAY_MS
 from processors.events import (
@@ -175,6 +176,8 @@ class Planner(Struct, frozen=True):
             plan, item, event, recorded_at
         ):
             return
+        if isinstance(event, Part):  # facts may come, go and come again at one instant: each time is a cause of its own
+            event = replace(event, event_id=f"{event.event_id}@{item.record.offset}")
         plan.folds.append((event, plan.clock, item))
 
     def _in_time(self, plan: Plan, item: Item, event: Dated, recorded_at: int) -> bool:

@@ -69,6 +69,8 @@ def run_employees(args: Namespace, settings: Settings) -> int:
             if not policy.grades:
                 del row["grade"], row["grade_since"]
     _tell(out, "employee", rows, "nobody is in charge of a customer, or has had anything to do")
+    if not args.json and not policy.programme.figures:
+        out.say("Customers are not counted by who is in charge: the policy says [programme] figures = false.")
     if rows and not args.json and any(row["rank"] is None for row in rows):
         out.say(f"Ranked is who is in charge of {policy.employees.least_cases:,} customers or more.")
     return OK

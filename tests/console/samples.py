@@ -109,7 +109,7 @@ COUNTS = {
 
 
 def survey(**more: object) -> Survey:
-    merit = serving.Employee(EVIL, 1, 30, 2, 0.9, 0.8, 100_000, 50_000, 0.5, 0.4, 4.0)
+    merit = serving.Employee(EVIL, 1, 30, 2, 0.9, 0.8, 100_000, 50_000, 0.5, 0.4, 4.0, EVIL, NOW)
     fields: dict[str, object] = {
         "as_of": NOW,
         "seconds": 0.1,

@@ -316,6 +316,11 @@ def test_E2_ticks_say_what_is_new_to_the_partition_that_decides() -> None:
     assert grading.grades(now, graded) == {HERE: Graded("adviser", None)}
     now = Now({f"graded:{HERE}": 1}, partition.customers)
     assert grading.news(now, graded) == {P: (Served(HERE),)}, "nobody is in their charge any more"
+    done = Partition(graded).run([T, serving(T, Served(HERE, customers=4, in_time=9, missed=1))]).customers
+    again: Any = Now(counts | {f"in_time:{HERE}": 2}, done)
+    assert grading.news(again, graded) == {1 - P: (there,)}, "a Redis filled again has counted fewer reminders"
+    again = Now(counts | {f"in_time:{HERE}": 5, f"missed:{HERE}": 6}, done)
+    assert grading.news(again, graded) == {P: (Served(HERE, customers=4, in_time=5, missed=6),), 1 - P: (there,)}
     assert grading.news(Now({}, {}), graded) is None  # type: ignore[arg-type]
     assert grading.news(now, FIRST_BARE) is None
     assert grading.grades(now, FIRST_BARE) == {}

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from processors.events import Erase, Misplaced, Purchase, Referral
+from processors.events import Erase, Link, Misplaced, Part, Purchase, Referral
 from schemas.codec import decode, write
 from schemas.partitioner import partition_of
 from schemas.topics import CONTACTS, CUSTOMERS, DEAD_LETTERS, PURCHASES, RELAY, TICKS
@@ -174,3 +174,10 @@ def test_D6_a_record_of_elsewhere_too_large_to_travel_is_a_dead_letter() -> None
     plan = planned(of(PURCHASES, purchase(), key=b"k" * 3_000_000), partition=AWAY)
     assert error(plan) == "Oversize"
     assert len(plan.outbox[0].key or b"") < 1_000
+
+
+def test_D1_D5_a_part_that_comes_again_at_one_instant_is_a_cause_of_its_own() -> None:
+    """Its id says whose facts they are, when, and which: facts that come, go and come again would be told under one."""
+    part = Part(event_id="kim:1:ab", customer_id="anna", occurred_at=NOW, source="kim", links={"kim": Link("anna", 1)})
+    items = [Item(RELAY, NOW, part, Record(offset, NOW, b"anna", b"")) for offset in (3, 5)]
+    assert [event.event_id for event, _, _ in planned(*items).folds] == ["kim:1:ab@3", "kim:1:ab@5"]  # type: ignore[union-attr]

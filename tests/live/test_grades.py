@@ -86,6 +86,9 @@ def test_E1_E2_grades_are_told_once_listed_explained_and_outlive_redis(
     ]
     (made,) = must("explain", told()[2]["event_id"])
     assert (made["reproduced"], [rule["id"] for rule in made["rules"]]) == (True, ["E2", "T2"])
+    (held,) = must("customer", "adam", "--export")
+    assert (held["grade"]["grade"], held["grade"]["serves"]["served"]["customers"]) == ("senior", 3)
+    assert {one["topic"] for one in held["records"]} >= {EMPLOYEE_GRADES}
     before = told(), must("employees")
     must("rebuild", "--wipe")
     must("worker", "--until-caught-up")

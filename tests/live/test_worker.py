@@ -18,7 +18,7 @@ from urllib.request import urlopen
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from processors.events import Tick
+from processors.events import Served, Tick
 from processors.policy import Policy, load_policy
 from schemas import codec
 from schemas.topics import COMPLAINTS, INPUTS, POLICIES, PURCHASES, TICKS
@@ -360,3 +360,21 @@ def test_a_wall_clock_that_goes_back_is_waited_for(settings: Settings) -> None:
     asyncio.run(go())
     for found in ticks(settings.kafka).values():
         assert [one.at for one, _ in found] == [1_000, 1_010, 1_020, 1_030, 1_040]
+
+
+def test_E2_the_wall_clock_says_how_employees_serve_to_the_partition_that_decides(settings: Settings) -> None:
+    walls = iter([1_000, 1_010])
+    eve, adam = Served("eve", customers=3), Served("adam", customers=4)
+    served = iter([{0: (eve,), 2: (adam, eve)}])
+    clock = LiveClock(settings.kafka, NotingParts().policy, 10, lambda: next(walls, 1_020), served=lambda: next(served))
+
+    async def go() -> None:
+        ticking = asyncio.create_task(clock.run())
+        await until(lambda: clock.last_at == 1_020, "it has ticked thrice")
+        ticking.cancel()
+        await asyncio.wait({ticking})
+
+    asyncio.run(go())
+    for partition, found in ticks(settings.kafka).items():
+        first = {0: (eve,), 2: (adam, eve)}.get(partition, ())
+        assert [(one.at, one.served) for one, _ in found] == [(1_000, first), (1_010, ()), (1_020, ())]

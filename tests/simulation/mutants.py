@@ -23,12 +23,13 @@ from msgspec.structs import replace
 
 from processors import customer, history
 from processors.customer import Customer
+from processors.events import Tick
 from processors.step import Batch
 from sinks import memory
 from sinks.commit import Answer, Commit, Load, Loaded
 from streams import time_order
-from streams.partition import PartitionLoop
-from streams.plan import Planner, item_of
+from streams.partition import PartitionLoop, _all_due
+from streams.plan import Planner, first_tick, item_of
 from streams.recovery import Recovery
 from tests.simulation import world
 from tests.simulation.publisher import Publisher
@@ -235,6 +236,37 @@ def _erases_forgotten() -> AbstractContextManager[Any]:
     return patch.object(world, "erased_of", lambda *_: {})
 
 
+def _served_with_the_first_slice() -> AbstractContextManager[Any]:
+    """What a tick says of employees is told before its offset moves."""
+
+    def cut(self: Any, plan: Any, loaded: Any, known: Any) -> None:
+        if first_tick(plan.items):
+            real(self, plan, loaded, known)
+            return
+        head = self._plan = self._planner.planned(plan.items[:1], self._fence.clock, self._cache)
+        outcome = self._fold(head, loaded, known)
+        if not (outcome.done and _all_due(loaded, known, head.clock)):
+            head.items, head.clock = [], self._fence.clock
+        self._make_commit(head, outcome)
+
+    real = PartitionLoop._cut
+    return patch.object(PartitionLoop, "_cut", cut)
+
+
+def _stale_tick_speaks() -> AbstractContextManager[Any]:
+    """A tick before the clock says how employees serve, too."""
+
+    def planned(self: Planner, items: Any, clock: int | None, placed: Any) -> Any:
+        plan = real(self, items, clock, placed)
+        for item in items:
+            if isinstance(item.event, Tick) and clock is not None and item.event.at < clock:
+                self._served(plan, item, item.event)
+        return plan
+
+    real = Planner.planned
+    return patch.object(Planner, "planned", planned)
+
+
 MUTANTS: dict[str, Mutant] = {
     "fence-check": _fence_check,
     "outbox-position": _outbox_position,
@@ -256,6 +288,8 @@ MUTANTS: dict[str, Mutant] = {
     "short-recovery": _short_recovery,
     "leap-from-anywhere": _leap_from_anywhere,
     "erases-forgotten": _erases_forgotten,
+    "served-with-the-first-slice": _served_with_the_first_slice,
+    "stale-tick-speaks": _stale_tick_speaks,
 }
 
 

@@ -384,7 +384,7 @@ def _every(ask: Ask, seen: Survey) -> Html:
             Cell(figure(words, one, currency), "num"),
             Cell(el("span", {"lang": "en"}, one.help), "wide"),
         ]
-        for one in programme_figures(seen.counts, seen.policy, seen.as_of)
+        for one in programme_figures(seen.counts, seen.policy, seen.as_of, employees=None)
         if "month" not in one.labels
     ][:FIGURES]
     table = parts.table(words("every.title"), heads, rows, words("frame.none"))
