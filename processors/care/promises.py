@@ -162,4 +162,5 @@ def kept_at(one: Reminder, promise: str, touch: Touch, mine: str) -> bool:
         return touch.kind == "CARE" and touch.reminder_id == mine
     if promise == "agreed":
         return bool(one.what) and touch.item == one.what and one.wanted_at < touch.at < one.expires_at
-    return touch.kind == "CARE" and one.told_at <= touch.at < one.expires_at
+    since = max(one.told_at, one.wanted_at)  # of one that waits: nobody has been told
+    return touch.kind == "CARE" and since <= touch.at < one.expires_at

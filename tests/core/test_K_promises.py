@@ -135,6 +135,8 @@ def test_K0_a_promise_kept_before_it_was_heard_of_is_kept_and_nobody_is_reminded
     assert [one.status for one in in_turn.care] == ["DUE", "FULFILLED"]
     assert late.care == []
     assert counted(late, *ENDS) == counted(in_turn, *ENDS) != {}
+    before = after(kind, contact(NOON - HOUR_MS, "CARE"), asked)
+    assert [one.status for one in before.care] == ["DUE"]  # what was done before it was asked is no answer
     held = late.customers["anna"]
     assert review(held, held.now, late.around, late.policy).customer.told.care == held.told.care
 
