@@ -237,9 +237,10 @@ def problems(dump: Dump) -> list[str]:
 
 
 def due_problems(dump: Dump | Kept) -> Iterator[str]:
-    """Each customer must have a state, a view and exactly one due entry, at its next review; a place has no view."""
+    """Each customer must have a state, a view and exactly one due entry, at its next review; a place and a grade have
+    no view."""
     for customer_id in dump.states.keys() | dump.due.keys() | dump.views.keys():
-        seen = customer_id in dump.views or customer_id.startswith(PLACE)
+        seen = customer_id in dump.views or customer_id.startswith((PLACE, INSIDE))
         if customer_id not in dump.states or not seen:
             yield f"customer {customer_id}: must have state, view and due entry together"
             continue
