@@ -24,6 +24,7 @@ from msgspec.structs import asdict
 
 from processors.care.actions import PLACE
 from processors.fields import TYPES
+from processors.grade import INSIDE
 from processors.policy import Policy
 from schemas import codec, state, topics
 from sinks.access import KafkaAccess
@@ -247,7 +248,7 @@ def due_problems(dump: Dump | Kept) -> Iterator[str]:
         due, at = dump.due.get(customer_id, []), dump.states[customer_id]["next_review"]
         if due != [at]:
             yield f"customer {customer_id}: due entries {due}, must be exactly [{at}]"
-        if not customer_id.startswith(PLACE) and dump.views[customer_id]["next_review_at"] != str(at):
+        if not customer_id.startswith((PLACE, INSIDE)) and dump.views[customer_id]["next_review_at"] != str(at):
             yield f"customer {customer_id}: view next_review_at {dump.views[customer_id]['next_review_at']} is not {at}"
 
 
