@@ -88,6 +88,8 @@ class Pace:
         """Wait until it is time, the fold has caught up and it is our turn, or somebody is in a hurry."""
         while await _waited(hurry, min(self._free_at, self._behind_until)):
             pass
+        if hurry.is_set():
+            return  # and takes no turn of the others, who would wait for all of them at once
         mine = max(self._next_at, time.monotonic())
         self._next_at = mine + self._between_s
         await _waited(hurry, mine)

@@ -15,13 +15,14 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from functools import partial
 from typing import Any, Final, Protocol, TypeVar
 
 import uvloop
 from prometheus_client import CollectorRegistry
 
+from processors.events import Tick
 from processors.policy import Policy
 from schemas.topics import TOPICS
 from sinks.access import KafkaAccess
@@ -89,6 +90,7 @@ class Worker:
         self._settings, self._parts, self._until_caught_up = settings, parts, until_caught_up
         self._app = build_app(settings, lambda partition: parts.runner(partition, self._app), parts.schema_ids)
         self._shares = Shares(settings)
+        self._said: Mapping[int, Tick] = {}
         self._stop = asyncio.Event()
         self._still_since = time.monotonic()
         self._clock: LiveClock | None = None
@@ -193,9 +195,12 @@ class Worker:
             return True
         try:
             ticks = await asyncio.to_thread(self._shares.still_to_tell)
+            if ticks and ticks == self._said:
+                return True  # said and not taken, as by the grade of who was erased at that very instant (D4)
             if ticks:
                 log.info("what all partitions must know goes to %d of them by a tick", len(ticks))
                 await tell(self._settings, ticks)
+                self._said = ticks
         except Exception as away:
             if refusals.told(away) is None and not isinstance(away, LoyaltyError):
                 raise

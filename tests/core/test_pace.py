@@ -41,3 +41,14 @@ def test_who_is_in_a_hurry_waits_for_nobody() -> None:
         return await begun(pace, 20, hurry)
 
     assert asyncio.run(go())[-1] < BETWEEN_MAX_S
+
+
+def test_who_is_in_a_hurry_takes_no_turn_of_the_others() -> None:
+    async def go() -> float:
+        pace, hurry = Pace(), asyncio.Event()
+        pace.took(60.0)
+        hurry.set()
+        await begun(pace, 20, hurry)
+        return (await begun(pace, 1, asyncio.Event()))[0]
+
+    assert asyncio.run(go()) < BETWEEN_MAX_S

@@ -93,3 +93,8 @@ def test_E1_E2_grades_are_told_once_listed_explained_and_outlive_redis(
     must("rebuild", "--wipe")
     must("worker", "--until-caught-up")
     assert (told(), must("employees")) == before
+
+    must("erase", "adam")  # whose customers name them still: at that very instant no tick says so again and again
+    for _ in range(2):
+        must("worker", "--until-caught-up")
+    assert [one for one in must("employees") if one["employee"] == "adam" and one["grade"]] == []
