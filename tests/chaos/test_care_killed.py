@@ -31,8 +31,9 @@ CUSTOMERS, KILLS = 60, 12
 _NOT_COMPARED = re.compile(
     r"kpi |fence |customer friend-of-|customer place:|customer grade:|customer \S+: state history\.kin "
 )
-"""Counters and positions say what was sent how often, and grades go by such counters (E2); how leads nobody saw buy and those who brought them stand, and
-when complaints at a place are too many, is told by `relay`, and follows its arrival."""
+"""Counters and positions say what was sent how often, and grades go by such counters (E2); how leads nobody saw buy and
+those who brought them stand, and when complaints at a place are too many, is told by `relay`, and follows its
+arrival."""
 
 
 def imported(world: World, folder: Path) -> None:
