@@ -14,8 +14,10 @@ from tests.chaos.world import World
 pytestmark = [pytest.mark.chaos, pytest.mark.slow, pytest.mark.timeout(900)]
 
 
-_OF_THIS_REDIS = re.compile(r"kpi |fence \S+ (since|recovers) ")
-"""Counters say what this Redis has seen."""
+_OF_THIS_REDIS = re.compile(
+    r"kpi |fence \S+ (since|recovers) |customer grade:\S+: state history\.service\.served\.(in_time|missed) "
+)
+"""Counters say what this Redis has seen, and ticks say of those who serve what counters say."""
 
 _TICKS = re.compile(r"fence \S+ ticks is '(\d+)', undisturbed '(\d+)'")
 """All was caught up twice, with other customers: so the thresholds that segments ask for came by one tick more."""
