@@ -9,7 +9,7 @@ the club.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -23,7 +23,7 @@ from processors.outputs import TierChange, ToNext
 from processors.policy import Policy, Tier
 from processors.predicate import parsed
 from processors.sections import Grade
-from processors.value import READERS, SUMS, Figures, Reader, figures, sum_of
+from processors.value import READERS, SUMS, Figures, Reader, figures
 
 SHARE: Final = "min_value_share_rank"
 
@@ -252,8 +252,8 @@ def ends_by_time(facts: History, told: Told, now: int, policy: Policy) -> tuple[
     asked = [(figure_of(name), int(need)) for name, need in policy.tiers[rank].conditions if name != SHARE]
     if not asked or rank <= club.floor(told, policy):
         return None
-    if SUMS.issuperset(name for name, _ in asked):
-        short = _short_of(facts, asked)
+    if all(name in SUMS for name, _ in asked):
+        short = _short_of(facts, asked, calendar)
         return None if short is None else (calendar.midnight(short), within(facts, short))
     day = calendar.day_of(now)
     for _ in range(_INSTANTS_MAX):
@@ -268,13 +268,26 @@ def ends_by_time(facts: History, told: Told, now: int, policy: Policy) -> tuple[
     return None
 
 
-def _short_of(facts: History, asked: list[tuple[str, int]]) -> int | None:
+class _Sums(NamedTuple):
+    """Those of the window, as `SUMS` reads them."""
+
+    value: int
+    sales: int
+    returns: int
+    margin: int
+    serve: int
+
+
+def _short_of(facts: History, asked: list[tuple[str, int]], calendar: Calendar) -> int | None:
     """The programme day on which a sum of the window falls short, as one day after the other leaves it; None: none."""
-    held = facts.value, facts.sales, facts.returns, facts.margin, facts.serve
+    held = _Sums(facts.value, facts.sales, facts.returns, facts.margin, facts.serve)
     for number, sales, returns, value, margin, serve in DAY_ROW.iter_unpack(facts.days):
-        held = held[0] - value, held[1] - sales, held[2] - returns, held[3] - margin, held[4] - serve
-        if any(sum_of(name, *held) < need for name, need in asked):
-            return int(number) + FIRST_DAY + WINDOW_DAYS
+        held = _Sums(
+            held.value - value, held.sales - sales, held.returns - returns, held.margin - margin, held.serve - serve
+        )
+        day = int(number) + FIRST_DAY + WINDOW_DAYS
+        if any(SUMS[name](held, day, calendar) < need for name, need in asked):
+            return day
     return None
 
 

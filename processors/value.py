@@ -10,7 +10,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from operator import sub
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from msgspec import Struct
 
@@ -42,38 +42,37 @@ def _referrals(facts: History, day: int, calendar: Calendar) -> int:
     return sum(calendar.day_of(at) > day - WINDOW_DAYS for at in facts.referred.values())
 
 
-READERS: Final[Mapping[str, Reader]] = {
+class Summed(Protocol):
+    """The sums of a window, as facts have them."""
+
+    @property
+    def value(self) -> int: ...
+    @property
+    def sales(self) -> int: ...
+    @property
+    def returns(self) -> int: ...
+    @property
+    def margin(self) -> int: ...
+    @property
+    def serve(self) -> int: ...
+
+
+SUMS: Final[Mapping[str, Callable[[Summed, int, Calendar], int]]] = {
     "value_365d": lambda facts, day, calendar: facts.value,
     "purchases_365d": lambda facts, day, calendar: facts.sales,
     "returns_365d": lambda facts, day, calendar: facts.returns,
     "margin_365d": lambda facts, day, calendar: facts.margin,
     "cost_to_serve_365d": lambda facts, day, calendar: facts.serve,
     "contribution_365d": lambda facts, day, calendar: clamped(facts.margin - facts.serve),
+}
+"""Figures that sums alone decide."""
+
+READERS: Final[Mapping[str, Reader]] = {
+    **SUMS,
     "categories_365d": lambda facts, day, calendar: len(facts.categories),
     "referrals_365d": _referrals,
 }
 """Each counted figure by name: a tier reads only those that it asks for."""
-
-
-SUMS: Final = frozenset(READERS) - {"categories_365d", "referrals_365d"}
-"""Figures that are sums over days, see `sum_of`."""
-
-
-def sum_of(name: str, value: int, sales: int, returns: int, margin: int, serve: int) -> int:
-    """One of `SUMS` by the window's own sums."""
-    match name:
-        case "value_365d":
-            return value
-        case "purchases_365d":
-            return sales
-        case "returns_365d":
-            return returns
-        case "margin_365d":
-            return margin
-        case "cost_to_serve_365d":
-            return serve
-        case _:
-            return clamped(margin - serve)
 
 
 def figures(history: History, day: int, calendar: Calendar) -> Figures:
