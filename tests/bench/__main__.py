@@ -1,7 +1,7 @@
 """How fast one worker on one core folds, end to end with all guarantees on: make bench, or python -m tests.bench.
 
 Brings up servers of its own on the first core, loads the topics, runs one worker on the second, and measures from the
-worker's first fetch to its last commit. Writes docs/benchmarks.md, or prints it with --print.
+worker's first fetch to its last commit. Writes the tables of docs/benchmarks.md, or prints them with --print.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import re
 import signal
 import subprocess
@@ -17,16 +16,18 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import redis
 
 from infra.localstack.stack import Stack
+from tests.bench.marked import Part, kept, machine
 
 ROOT = Path(__file__).resolve().parents[2]
-DOC = ROOT / "docs" / "benchmarks.md"
 PORTS = (21_700, 21_702, 21_703)  # Kafka, Redis, metrics
 STAGES = ("decode", "order", "load", "fold", "commit")
 WAIT_S = 3600.0
@@ -37,29 +38,31 @@ WORKS = {
     "cdnow-1200k": ("CDNOW repeated", 1_200_000, "policy.toml"),
     "completejourney": ("completejourney, the whole year", 0, "policy-completejourney.toml"),
 }
+USUAL = ("tiers-300k", "completejourney", "cdnow-300k")
 
 
 def main() -> int:
     """Run the works asked for and write what came of them."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("works", nargs="*", default=list(WORKS), help=f"of {', '.join(WORKS)}")
+    parser.add_argument("works", nargs="*", default=USUAL, help=f"of {', '.join(WORKS)} (default: {' '.join(USUAL)})")
     parser.add_argument("--print", action="store_true", help="print, do not write docs/benchmarks.md")
     args = parser.parse_args()
-    rows = []
+    part = Part("benchmarks.md", "bench")
+    held = {} if args.print else {row["work"]: row for row in part.rows()}
     for work in args.works:
         with tempfile.TemporaryDirectory(prefix="loyalty-bench-") as folder:
-            rows.append(measure(work, Path(folder)))
-            print(json.dumps(rows[-1]), flush=True)
-    text = page(rows)
+            held[work] = measure(work, Path(folder))
+            print(json.dumps(held[work]), flush=True)
+    rows = [held[work] for work in WORKS if work in held]
+    body = f"{table(rows)}\n\nTime by stage, microseconds an event:\n\n{stages(rows)}\n\n{machine()}\n\n{kept(rows)}"
     if args.print:
-        print(text)
+        print(body)
     else:
-        DOC.write_text(text)
-        print(f"wrote {DOC.relative_to(ROOT)}")
+        part.write(body)
     return 0
 
 
-def measure(work: str, folder: Path) -> dict[str, object]:
+def measure(work: str, folder: Path) -> dict[str, Any]:
     """One work on fresh servers."""
     title, number, policy = WORKS[work]
     environ = {
@@ -80,7 +83,7 @@ def measure(work: str, folder: Path) -> dict[str, object]:
             subprocess.run([sys.executable, "-m", "tests.bench.load", str(number)], env=environ, cwd=ROOT, check=True)
         else:
             loyalty(environ, "import-dataset", "completejourney")
-        return {"work": work, "title": title, **run_worker(environ, number)}
+        return {"work": work, "title": title, "on": f"{datetime.now(UTC):%Y-%m-%d}", **run_worker(environ, number)}
     finally:
         stack.down()
 
@@ -105,7 +108,7 @@ def loyalty(environ: Mapping[str, str], *words: str) -> None:
         raise SystemExit(f"loyalty {' '.join(words)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
 
 
-def run_worker(environ: Mapping[str, str], number: int) -> dict[str, object]:
+def run_worker(environ: Mapping[str, str], number: int) -> dict[str, Any]:
     """A worker on the second core, from its start to the end of publishing; figures from its /metrics."""
     number = number or ends(environ)
     with pinned(1):
@@ -197,86 +200,32 @@ def cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def reference_us() -> float:
-    """A fixed piece of Python, so that runs on machines of other speed, or busy ones, can be compared: us a round."""
-    best = 1e9
-    for _ in range(7):
-        began = time.process_time()
-        total = 0
-        for n in range(200_000):
-            total += n & 7
-        best = min(best, (time.process_time() - began) / 200_000 * 1e6)
-    return best
-
-
-def page(rows: list[dict[str, object]]) -> str:
-    """docs/benchmarks.md."""
-    table = "\n".join(
+def table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """A line a work."""
+    lines = [
+        "| work | events | customers | seconds | events/s | published after, s | peak MiB | Redis bytes a customer | on |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|---|",
+    ]
+    lines += [
         f"| {row['title']} | {row['events']:,} | {row['customers']:,} | {row['seconds']} | **{row['rate']:,}** | "
-        f"{row['published_s']} | {row['peak_mib']} | {row['redis_bytes']:,} |"
+        f"{row['published_s']} | {row['peak_mib']} | {row['redis_bytes']:,} | {row['on']} |"
         for row in rows
-    )
-    stages = "\n".join(
-        f"| {row['work']} | "
-        + " | ".join(
-            f"{row['stages'][s] / row['events'] * 1e6:.1f}"
-            for s in STAGES  # type: ignore[index,operator]
+    ]
+    return "\n".join(lines)
+
+
+def stages(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Microseconds an event, a line a work."""
+    lines = [f"| work | {' | '.join(STAGES)} | CPU |", f"|---|{'|'.join('---:' for _ in STAGES)}|---:|"]
+    for row in rows:
+        taken = [row["stages"][stage] for stage in STAGES]
+        lines.append(
+            f"| {row['title']}, {row['events']:,} | "
+            + " | ".join(f"{seconds / row['events'] * 1e6:.1f}" for seconds in (*taken, row["cpu_s"]))
+            + " |"
         )
-        + f" | {row['cpu_s'] / row['events'] * 1e6:.1f} |"  # type: ignore[operator]
-        for row in rows
-    )
-    return TEMPLATE.format(
-        table=table, stages=stages, heads=" | ".join(STAGES), lines="|".join("---:" for _ in STAGES),
-        python=platform.python_version(), cores=os.cpu_count(), reference=f"{reference_us():.3f}",
-    )  # fmt: skip
+    return "\n".join(lines)
 
-
-TEMPLATE = """# Benchmarks
-
-One worker on one core; Kafka and Redis share the other one. Every guarantee is on: repeats known, due index, fence,
-outbox with transactions, each customer's own exact time, a tick a day of the data's time. Repeat it with `make bench`
-(`make bench BENCH_ARGS="cdnow-300k --print"` for one).
-
-*Seconds* run from the worker's first fetch to its last commit. *Published* is how long after that the last output left.
-
-| work | events | customers | seconds | events/s | published after, s | peak MiB | Redis bytes a customer |
-|---|---:|---:|---:|---:|---:|---:|---:|
-{table}
-
-Time by stage, microseconds an event. `load` and `commit` are waiting times of one partition, in which others work: they
-overlap with the rest and do not add up. `CPU` is the whole worker's, its start and the publisher's work up to the last
-commit included.
-
-| work | {heads} | CPU |
-|---|{lines}|---:|
-{stages}
-
-Measured with Python {python} on {cores} cores. A fixed loop of pure Python took {reference} us a round right after:
-compare runs by it, for the speed of shared hosts differs by a factor of two from one minute to the next. How the
-interpreter was built tells as well: one with profile-guided optimisation, as distributions ship it, needs about a
-quarter less than one compiled without (`make clean bench PYTHON=/path/to/python` takes another).
-
-The goal is 20,000 purchases a second on one core. What stands in the way is the worker's CPU, and of it the fold: some
-three quarters, nearly all of it reviews at 55 to 60 us. Of a review the score and its signals take two fifths, the
-search for the day on which silence will cross the next threshold one fifth.
-
-Most of a CDNOW customer's time passes after the last purchase, and costs more than the purchases: for each event there
-are 2.2 reviews by time alone, 1.2 of which tell an alert (watch, at risk, lost), with a state, a view and two records
-each. 0.9 of them, on the day a purchase leaves the last 90, tell nothing. On the grocer's year a purchase costs 1.75
-reviews. (Counted once, over the first 20,000 events of each work, folded in memory.)
-
-What it was before reviews assessed the risk of leaving, with the value and tiers alone: 8,378 events/s of CDNOW's
-300,000 (fold 50 us, CPU 114 us, 1,001 bytes a customer in Redis), 4,602 of its 1,200,000, 11,037 of the grocer's year.
-
-Silence costs nothing: a week of hourly ticks (`make bench-due`), the same 5,000 customers due each time with all kinds
-of care of the shipped policy, one partition, the best of three runs each.
-
-| customers | due in the week | states written | seconds | worker's CPU, s |
-|---:|---:|---:|---:|---:|
-| 10,000 | 5,000 | 7,200 | 5.43 | 4.68 |
-| 100,000 | 5,000 | 7,200 | 5.61 | 4.93 |
-| 1,000,000 | 5,000 | 7,200 | 5.41 | 4.73 |
-"""
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from types import SimpleNamespace
 
 import pytest
@@ -15,7 +14,7 @@ NOW_S = 1_000.0
 
 
 @pytest.fixture(autouse=True)
-def stands_still(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
+def stands_still(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """A clock that stands still, and for how many seconds each publisher was told to wait, in the order they came."""
     waits: list[float] = []
 
@@ -26,7 +25,7 @@ def stands_still(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
 
     monkeypatch.setattr(outbox, "time", SimpleNamespace(monotonic=lambda: NOW_S))
     monkeypatch.setattr(outbox, "_waited", waited)
-    yield waits
+    return waits
 
 
 def turns(pace: Pace, number: int, *, hurried: bool = False) -> None:
