@@ -39,7 +39,7 @@ fmt: dev  ## put the style right
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: install  ## events a second, memory, time by stage; writes docs/benchmarks.md (10 min)
+bench: install  ## events a second, memory, time by stage; writes docs/benchmarks.md (8 min)
 	$(BIN)/python -m tests.bench $(BENCH_ARGS)
 
 bench-budget: install  ## where the loop's time goes, by stage (2 min)
@@ -54,7 +54,7 @@ bench-latency: dev  ## milliseconds from a till to Redis and to the topic at 1,0
 bench-scale: dev  ## bytes a customer, a tick's cost by who is silent, two workers; PARTS='memory ticks' (8 min)
 	$(BIN)/python -m tests.bench.scale $(PARTS)
 
-bench-peers: dev .venv-peers/.installed  ## the same work through others, too; EVENTS=1200000, SYSTEMS='faust bytewax', JSON=FILE (7 min for 300,000)
+bench-peers: dev .venv-peers/.installed  ## the same work through others, too; EVENTS=1200000, SYSTEMS='faust bytewax', JSON=FILE (13 min; 7 for 300,000)
 	$(BIN)/python -m tests.bench.peers $(SYSTEMS) --events $(or $(EVENTS),1200000) $(if $(JSON),--json $(JSON))
 
 simulate: dev  ## seeded crash simulations; SEED=417 runs one, SEEDS=10000 runs many

@@ -20,7 +20,6 @@ from __future__ import annotations
 
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
 
 from msgspec import Struct
 
@@ -34,6 +33,7 @@ from processors.tier import surroundings
 from processors.view import Values, values
 from schemas.topics import INPUTS
 from sinks.commit import Answer, Commit, Fence, Load, Loaded, Write
+from streams.bound import FOLD_S, Bound
 from streams.plan import LoopConfig, Plan, Planner, behind_tick, first_tick, item_of, unbookable
 from streams.producers import Tally
 from streams.time_order import End, Item, KafkaRecord, TimeOrder
@@ -68,11 +68,6 @@ class Outcome(Struct):
     changes: Changes
     done: bool
     refused: Plan
-
-
-FOLD_S: Final = 0.25
-"""Seconds that the fold of one batch is to take at most: heartbeats, probes and other partitions wait for it."""
-BATCH_LEAST: Final = 250
 
 
 def _records(items: Sequence[Item]) -> dict[str, int]:
@@ -115,7 +110,9 @@ class PartitionLoop:
         self._changes: Changes | None = None
         self._due_left = True
         self._due_until = 0
-        self._batch_max = min(config.batch_first, config.batch_records)
+        self._records = Bound(config.batch_first, config.batch_records)
+        self._due = Bound(config.batch_first, config.due_slice)
+        self._due_came = 0
         self._ticks_max = config.batch_records  # of a batch; fewer while more are due in between than a slice holds
         self._cache: OrderedDict[str, Customer] = OrderedDict()
         self._written: dict[str, Values] = {}  # of those cached: the view as this loop wrote it
@@ -184,7 +181,7 @@ class PartitionLoop:
         if self._plan is None:
             waits = False
             if not self._held:
-                self._held, waits = self._order.take(self._batch_max, self._policy.key)
+                self._held, waits = self._order.take(self._records.now, self._policy.key)
             if not self._held and not self._due_left:
                 return AskEnds(self._order.asked) if waits else None
             if self._names_new_policy():
@@ -217,7 +214,7 @@ class PartitionLoop:
         if plan.clock == self._fence.clock and not self._due_left:
             return self._asked(missing)
         self._due_until = 0 if plan.clock is None else plan.clock
-        return self._asked(missing, self._due_until, self._config.due_slice)
+        return self._asked(missing, self._due_until, self._due.now)
 
     def _asked(self, ids: tuple[str, ...], due_until: int | None = None, due_limit: int = 0) -> Load:
         return Load(ids, due_until, due_limit, self._fence.epoch, self._fence.seq)
@@ -227,7 +224,7 @@ class PartitionLoop:
     def loaded(self, loaded: Loaded) -> None:
         """The answer to `Load`: fold, advance, and make the commit. Raises `Fenced`."""
         self._admit(loaded)
-        plan = self._plan
+        plan, self._due_came = self._plan, len(loaded.due)
         assert plan is not None, "loaded() without a Load under way"
         known = self._known(plan, loaded)
         if plan.clock == self._fence.clock:
@@ -247,14 +244,16 @@ class PartitionLoop:
             self._cut(plan, loaded, known)
 
     def took(self, seconds: float) -> None:
-        """How long `loaded` took. Folding holds up whatever else its driver does: where it takes long the next batch is
-        smaller, where a full one took little it is larger, for one commit of many writes each customer once."""
-        if self._commit is None or self._commit.records < self._batch_max:
-            return  # it was not the records that took it, or there were no more
-        if seconds > FOLD_S:
-            self._batch_max = max(self._batch_max // 2, min(BATCH_LEAST, self._batch_max))
-        elif seconds < FOLD_S / 2:
-            self._batch_max = min(2 * self._batch_max, self._config.batch_records)
+        """How long `loaded` took, which holds up whatever else its driver does. Where it was too long the next batch
+        takes fewer of what this one had more of, records or customers due; where it was short, more of what it was
+        full of, for one commit of many writes each customer once."""
+        if self._commit is None:
+            return
+        records, due = self._commit.records, self._due_came
+        if seconds <= FOLD_S or records >= due:
+            self._records.took(records, seconds)
+        if seconds <= FOLD_S or due > records:
+            self._due.took(due, seconds)
 
     def _admit(self, loaded: Loaded) -> None:
         if loaded.fenced:

@@ -51,7 +51,8 @@ _TIMELESS: Final = (Erase, Claim, Withdrawal, Standing, Mishap, Part, Forgotten)
 class LoopConfig(Struct, frozen=True, kw_only=True):
     """partitions: of every input topic. policy: in force until a tick names another. horizon_ms: how far back events
     are accepted and ids kept; max_ahead_ms: how far an event may lie after its record's own timestamp.
-    batch_records, due_slice: bounds of one commit; batch_first: of the first, before it is known how long one takes.
+    batch_records, due_slice: most records and customers due of one commit; batch_first: of the first, before it is
+    known how long one takes (`bound`).
     buffer_records: of one topic's buffer; cache: customers kept.
     decode: bytes to events; the ids of Confluent's framing are known to it before a record comes here."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from copy import deepcopy
+from itertools import count, islice
 from random import Random
 from typing import Any
 from unittest.mock import patch
@@ -430,6 +431,29 @@ def test_a_batch_is_as_large_as_its_fold_is_quick(seconds: float, sizes: list[in
     one.loop.loaded = timed  # type: ignore[method-assign]
     one.run()
     assert [commit.records for commit in one.commits if commit.records] == sizes
+
+
+@pytest.mark.parametrize(
+    ("seconds", "sizes"), [(1.0, [300, 250, 250, 200]), (0.2, [300, 300, 300, 100]), (0.01, [300, 600, 100])]
+)
+def test_a_slice_of_those_due_is_as_large_as_its_fold_is_quick(seconds: float, sizes: list[int]) -> None:
+    one = Driven(due_slice=800, batch_first=300, batch_records=2_000, buffer_records=2_000)
+    here = (name for name in map("c{}".format, count()) if partition_of(name.encode(), 2) == P)
+    for name in islice(here, 1_000):
+        one.buy(name, T)  # a year on, each loses what they bought
+    one.tick(T + DAY_MS)
+    one.run()
+    loaded = one.loop.loaded
+
+    def timed(answer: Loaded) -> None:
+        loaded(answer)
+        one.loop.took(seconds)
+
+    one.loop.loaded = timed  # type: ignore[method-assign]
+    before = len(one.commits)
+    one.tick(T + 366 * DAY_MS)
+    one.run()
+    assert [len(commit.writes) for commit in one.commits[before:] if commit.writes] == sizes
 
 
 # -- what a batch spans makes no difference
