@@ -54,8 +54,8 @@ bench-latency: dev  ## milliseconds from a till to Redis and to the topic at 1,0
 bench-scale: dev  ## bytes a customer, a tick's cost by who is silent, two workers; PARTS='memory ticks' (8 min)
 	$(BIN)/python -m tests.bench.scale $(PARTS)
 
-bench-peers: dev .venv-peers/.installed  ## the same work through others, too; EVENTS=1200000, SYSTEMS='faust bytewax', JSON=FILE (13 min; 7 for 300,000)
-	$(BIN)/python -m tests.bench.peers $(SYSTEMS) --events $(or $(EVENTS),1200000) $(if $(JSON),--json $(JSON))
+bench-peers: dev .venv-peers/.installed  ## the same work through others, too; EVENTS=1200000, FULL_EVENTS=300000, SYSTEMS='faust bytewax', JSON=FILE (13 min; 7 for 300,000)
+	$(BIN)/python -m tests.bench.peers $(SYSTEMS) --events $(or $(EVENTS),1200000) --full-events $(or $(FULL_EVENTS),300000) $(if $(JSON),--json $(JSON))
 
 simulate: dev  ## seeded crash simulations; SEED=417 runs one, SEEDS=10000 runs many
 	$(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),10000) $(if $(SEED),--seed $(SEED))

@@ -108,7 +108,7 @@ def build_app(settings: Settings, make: Callable[[int], RunnerPort], ids: Ids | 
         added = [tp for tp in assigned if tp.partition >= settings.partitions]
         for tp in added:
             have = max(app.source.known_partitions(tp.topic), tp.partition + 1)
-            told = f"topic {tp.topic} {miscounted(have, settings.partitions)}"
+            told = f"topic {tp.topic} {miscounted(tp.topic, have, settings.partitions)}"
             app.owner.lost(tp.partition, PartitionStopped(told))
         app.owner.assigned({tp.partition for tp in assigned.difference(added)})
 

@@ -17,6 +17,10 @@ from sinks.addresses import is_cluster, seeds
 from streams import logins
 
 ERASE_KEY_FILE = "erase.key"
+NO_ERASE_KEY = (
+    "LOYALTY_ERASE_KEY is not set: anybody with a list of ids can tell by the marks who was erased; set it to a "
+    "secret, the same for every worker and for good"
+)
 """Name of the file in the data folder to which the local stack writes the key for marks of erased ids."""
 
 TOKEN_LENGTH_MIN = 16

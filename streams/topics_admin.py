@@ -95,8 +95,11 @@ def partitions_of(topic: Topic, partitions: int) -> int:
     return topic.partitions or partitions
 
 
-def miscounted(have: int, want: int) -> str:
+def miscounted(topic: str, have: int, want: int) -> str:
     """What is wrong about a topic of `have` partitions in a programme of `want`, and the way out."""
+    fixed = TOPICS[topic].partitions
+    if fixed:
+        return f"has {have} partitions, it must have {fixed} whatever LOYALTY_PARTITIONS is: make it anew with as many"
     told = f"has {have} partitions, LOYALTY_PARTITIONS asks for {want}: "
     if have < want:
         return told + f"a customer's records must stay where they are; set LOYALTY_PARTITIONS={have}"
@@ -117,7 +120,7 @@ def create_topics(kafka: KafkaAccess, partitions: int) -> list[str]:
         for topic in TOPICS.values():
             have, want = there[topic.name].partitions, partitions_of(topic, partitions)
             if have not in (0, want):
-                raise LoyaltyError(f"topic {topic.name} {miscounted(have, want)}")
+                raise LoyaltyError(f"topic {topic.name} {miscounted(topic.name, have, want)}")
         missing = [topic for topic in TOPICS.values() if not there[topic.name].partitions]
         new = {
             topic.name: NewTopic(topic.name, partitions_of(topic, partitions), -1, topic_configs=topic.config())
@@ -189,7 +192,7 @@ def _found(admin: KafkaAdminClient, partitions: int) -> list[Found]:
         if not have:
             wrong = ("is missing, or this user may not see it; run `loyalty topics create`",)
         elif have != want:
-            wrong = (miscounted(have, want),)
+            wrong = (miscounted(topic.name, have, want),)
         rows.append(Found(topic.name, have, wrong))
     return rows
 

@@ -35,7 +35,7 @@ from streams.health import HealthServer
 from streams.leader import LiveClock, last_ticks
 from streams.ownership import Ids, RunnerPort
 from streams.partition import PartitionStopped
-from streams.settings import LoyaltyError, NotThere, Settings
+from streams.settings import NO_ERASE_KEY, LoyaltyError, NotThere, Settings
 from streams.shares import Shares, asked, tell, tells
 from streams.topics_admin import check_topics, partitions_of
 
@@ -338,6 +338,8 @@ def _check_inputs(kafka: KafkaAccess, partitions: int) -> None:
 def run(settings: Settings, parts: Callable[[], Parts], *, until_caught_up: bool) -> int:
     """A worker in this process, with a loop of its own. Its exit code; LoyaltyError for what is expected."""
     logs.set_up(settings.log, form=settings.logs)
+    if not settings.erase_key:
+        log.warning(NO_ERASE_KEY)
     worker: Worker | None = None
 
     async def main() -> None:

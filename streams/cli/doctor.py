@@ -11,7 +11,7 @@ from infra.localstack import StackError
 from sinks.addresses import is_cluster
 from streams.cli.command import FAILED, OK, Command
 from streams.cli.output import Output
-from streams.settings import LoyaltyError, Settings, UsageError, unknown_variables
+from streams.settings import NO_ERASE_KEY, LoyaltyError, Settings, UsageError, unknown_variables
 
 if TYPE_CHECKING:
     from sinks.probing import Ahead
@@ -31,7 +31,7 @@ def doctor(args: Namespace, settings: Settings) -> int:
     if not out.as_json:
         out.say("Settings")
     out.table(_settings_rows(settings), columns=("setting", "value", "help"))
-    rows = [*_unknown_rows(), *_version_rows(), *_security_rows(settings), *_kafka_rows(settings, role)]
+    rows = [*_unknown_rows(), *_version_rows(), *_security_rows(settings, role), *_kafka_rows(settings, role)]
     rows += [*_redis_rows_of(settings, role), *_registry_rows(settings), *_policy_rows(settings)]
     if not out.as_json:
         out.say("\nWhat they reach")
@@ -86,7 +86,7 @@ def _version_rows() -> Iterator[dict[str, Any]]:
     yield _row("packages", f"loyalty {__version__}, {number} that it needs", "; ".join(wrong))
 
 
-def _security_rows(settings: Settings) -> Iterator[dict[str, Any]]:
+def _security_rows(settings: Settings, role: "Role | None") -> Iterator[dict[str, Any]]:
     """How what is sent is protected, and as whom."""
     from streams.logins import in_the_clear, redis_security
 
@@ -94,6 +94,8 @@ def _security_rows(settings: Settings) -> Iterator[dict[str, Any]]:
     login = f" as {kafka.user}, {kafka.mechanism}" if kafka.logs_in else ""
     yield _row("kafka security", f"{kafka.security}{login}", in_the_clear(kafka.servers, kafka.encrypted))
     yield _row("redis security", *redis_security(settings.redis))
+    if role is None or role.name == "worker":
+        yield _row("erase key", "there" if settings.erase_key else "none", "" if settings.erase_key else NO_ERASE_KEY)
 
 
 def _kafka_rows(settings: Settings, role: "Role | None") -> Iterator[dict[str, Any]]:

@@ -13,7 +13,7 @@ from streams import probing, versions
 from streams.cli import doctor
 from streams.roles import Role, roles
 from streams.settings import LoyaltyError, Settings, UsageError
-from streams.topics_admin import Found
+from streams.topics_admin import Found, miscounted
 
 SETTINGS = Settings.from_env({"LOYALTY_DATA_DIR": "nowhere"})
 
@@ -51,6 +51,22 @@ def test_what_is_wrong_is_said_and_nothing_else(
 
 def role(name: str) -> Role:
     return next(role for role in roles(SETTINGS) if role.name == name)
+
+
+@pytest.mark.parametrize(("key", "of", "said"), [
+    ("", None, ["none"]), ("", "worker", ["none"]), ("a secret", "worker", []), ("", "pos", []),
+])  # fmt: skip
+def test_who_makes_marks_of_the_erased_needs_a_key_for_them(key: str, of: str | None, said: list[str]) -> None:
+    settings = Settings.from_env({"LOYALTY_DATA_DIR": "nowhere", "LOYALTY_ERASE_KEY": key})
+    rows = doctor._security_rows(settings, None if of is None else role(of))
+    found = [row for row in rows if row["what"] == "erase key" and row["wrong"]]
+    assert [row["found"] for row in found] == said
+    assert all("LOYALTY_ERASE_KEY" in row["wrong"] for row in found)
+
+
+def test_a_topic_of_a_count_of_its_own_is_not_told_to_have_the_programmes() -> None:
+    assert "it must have 1" in miscounted(topics.POLICIES, 12, 1)
+    assert "LOYALTY_PARTITIONS=12" in miscounted(topics.PURCHASES, 12, 6)
 
 
 def test_a_login_named_as_a_role_is_asked_for_that_roles_rights_and_another_by_role() -> None:

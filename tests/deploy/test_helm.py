@@ -186,10 +186,33 @@ def test_who_may_only_look_brings_a_token_of_their_own_where_there_is_one(render
 def test_the_network_lets_through_what_is_named_and_nothing_else(render: Render) -> None:
     closed = named(render(), "NetworkPolicy", "shop-console")["spec"]
     assert closed["ingress"] == []
-    assert [rule["port"] for rule in closed["egress"][0]["ports"]] == [53, 53, 9092, 6379]
+    assert [rule["port"] for rule in closed["egress"][0]["ports"]] == [53, 53, 9464, 9092, 6379]
     opened = named(render(EVERYTHING), "NetworkPolicy", "shop-console")["spec"]
     assert opened["ingress"][0]["from"] == [{"podSelector": {"matchLabels": {"app": "gate"}}}]
     assert opened["egress"][0]["ports"][-1]["port"] == 8081
+
+
+def test_the_console_reaches_a_worker(render: Render) -> None:
+    """For latency and counters: at the address that it is given, through both policies."""
+    manifests = render()
+    console = pods(manifests)["console"]
+    assert environ(console)["LOYALTY_METRICS"] == "shop-worker:9464"
+    (port,) = named(manifests, "Service", "shop-worker")["spec"]["ports"]
+    assert port["port"] == 9464
+    (rule,) = named(manifests, "NetworkPolicy", "shop-worker")["spec"]["ingress"]
+    asked = rule["from"][-1]["podSelector"]["matchLabels"]
+    assert asked.items() <= console["metadata"]["labels"].items()
+    (leaves,) = named(manifests, "NetworkPolicy", "shop-console")["spec"]["egress"]
+    assert {"protocol": "TCP", "port": 9464} in leaves["ports"]
+    closed = named(render("console: {enabled: false}"), "NetworkPolicy", "shop-worker")["spec"]["ingress"]
+    assert len(closed[0]["from"]) == 1
+
+
+@pytest.mark.parametrize("url", ["rediss://redis:6380/0", "redis+cluster://a:6379,b:6379", "rediss+cluster://a:6379"])
+def test_redis_may_be_any_that_a_worker_takes(render: Render, url: str) -> None:
+    env = environ(pods(render(f"redis: {{url: '{url}'}}"))["worker"])
+    assert env["LOYALTY_REDIS"] == url
+    Settings.from_env({"LOYALTY_REDIS": url})
 
 
 def test_keda_scales_from_one_worker_to_one_a_partition(render: Render) -> None:

@@ -73,7 +73,7 @@ volumeMounts:
 {{/* The settings that all have. */}}
 {{- define "loyalty.env" -}}
 {{- $files := dict "METRICS_TOKEN" .Values.secret.metricsToken "ERASE_KEY" .Values.secret.eraseKey "KAFKA_PASSWORD" .Values.secret.kafkaPassword "REDIS_PASSWORD" .Values.secret.redisPassword "SCHEMA_REGISTRY_PASSWORD" .Values.secret.registryPassword -}}
-{{- $plain := dict "KAFKA" .Values.kafka.servers "KAFKA_SECURITY" .Values.kafka.security "REDIS" .Values.redis.url "PARTITIONS" (toString .Values.partitions) "PREFIX" .Values.prefix "GROUP" .Values.group "METRICS" "0.0.0.0:9464" -}}
+{{- $plain := dict "KAFKA" .Values.kafka.servers "KAFKA_SECURITY" .Values.kafka.security "REDIS" .Values.redis.url "PARTITIONS" (toString .Values.partitions) "PREFIX" .Values.prefix "GROUP" .Values.group -}}
 {{- if hasPrefix "SASL_" .Values.kafka.security }}
 {{- $plain = merge $plain (dict "KAFKA_SASL_MECHANISM" .Values.kafka.saslMechanism "KAFKA_USER" .Values.kafka.user) }}
 {{- end }}
