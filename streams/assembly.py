@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from aiokafka.errors import KafkaError
 from prometheus_client import CollectorRegistry
 
@@ -17,7 +19,7 @@ from streams.app import LoyaltyApp
 from streams.outgoing import Outgoing
 from streams.plan import LoopConfig
 from streams.policies import TopicPolicies
-from streams.runner import Runner
+from streams.runner import Runner, Shared
 from streams.schema_ids import SchemaIds
 from streams.settings import LoyaltyError, Settings
 from streams.texts import read_policy, wording
@@ -43,7 +45,7 @@ class Assembly:
         self.schema_ids = None if registry is None else SchemaIds(registry)
         self._heads: Heads = {}
         registered = None if self.schema_ids is None else self.schema_ids.registered
-        self._config = LoopConfig(
+        config = LoopConfig(
             partitions=settings.partitions,
             policy=self.policy,
             outgoing=Outgoing(mark=self._store.mark, wording=wording, registered=registered),
@@ -55,6 +57,7 @@ class Assembly:
             cache=settings.cache_customers // settings.partitions,
             decode=decode if registered is None else decoding(registered),
         )
+        self._shared = Shared(self._policies, self._metrics, config, asyncio.Lock(), self._telling)
 
     @property
     def registry(self) -> CollectorRegistry:
@@ -99,10 +102,7 @@ class Assembly:
             store=self._store,
             publisher=publisher,
             ends=app.owner.ends,
-            policies=self._policies,
-            metrics=self._metrics,
-            config=self._config,
-            telling=self._telling,
+            shared=self._shared,
         )
 
     def seen(self, seen: Seen) -> None:

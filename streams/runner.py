@@ -11,7 +11,7 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from time import monotonic, perf_counter, time
-from typing import Final, Protocol, TypeVar
+from typing import Final, NamedTuple, Protocol, TypeVar
 
 from processors.policy import Policy
 from schemas.told import LastTold
@@ -36,6 +36,10 @@ _ASK_AGAIN_S: Final = 0.02
 LATE_S: Final = 1.0
 """Who commits what the broker took longer ago than this is behind: then the core is for the fold, not for publishing.
 Live, something always waits in some buffer, and says nothing."""
+
+BREATH_S: Final = 0.02
+"""Behind a fold that took longer sockets are served before another partition's begins. Twelve in a row would hold up
+heartbeats, probes and answers of Redis that have long come."""
 
 _OUTAGE_PAUSE_S: Final = (0.05, 0.1, 0.2, 0.5, 1.0)
 
@@ -68,8 +72,18 @@ class Policies(Protocol):
     async def find(self, key: str) -> Policy | None: ...
 
 
+class Shared(NamedTuple):
+    """What the runners of one worker share. core: whose turn it is to fold; telling: logs and traces."""
+
+    policies: Policies
+    metrics: Metrics
+    config: LoopConfig
+    core: asyncio.Lock
+    telling: Telling
+
+
 class Runner:
-    """One partition. Life: start, run (with deliveries), stop. telling: logs and traces."""
+    """One partition. Life: start, run (with deliveries), stop."""
 
     def __init__(
         self,
@@ -78,16 +92,12 @@ class Runner:
         store: StorePort,
         publisher: PublisherPort,
         ends: Callable[[int], Awaitable[Mapping[str, End]]],
-        policies: Policies,
-        metrics: Metrics,
-        config: LoopConfig,
-        telling: Telling | None = None,
+        shared: Shared,
     ) -> None:
         self.partition = partition
         self.progress = 0
         self._store, self._publisher, self._ends = store, publisher, ends
-        self._policies, self._metrics, self._config = policies, metrics, config
-        telling = telling or Telling()
+        self._policies, self._metrics, self._config, self._core, telling = shared
         self._dead_letters = DeadLetterLog(partition, telling.marks)
         self._trace = None if telling.traces is None else telling.traces.of(partition)
         self._loop: PartitionLoop | None = None
@@ -209,18 +219,21 @@ class Runner:
         loaded, began = Loaded({}), perf_counter()
         if load.asks:
             loaded = await self._patiently(lambda: self._store.load(self.partition, load))
-        there = perf_counter()
-        self._took("load", there - began)
+        self._took("load", perf_counter() - began)
         if loaded.fenced:
             self._metrics.fenced.inc()
         if load.due_until is not None:
             first = loaded.customers[loaded.due[0]] if loaded.due else None
             since = load.due_until if first is None or first.next_review == 0 else first.next_review  # 0: folded again
             self._metrics.due(self.partition, load.due_until - since)
-        loop.loaded(loaded)
-        seconds = perf_counter() - there
-        loop.took(seconds)
-        self._took("fold", seconds)
+        async with self._core:
+            began = perf_counter()
+            loop.loaded(loaded)
+            seconds = perf_counter() - began
+            loop.took(seconds)
+            self._took("fold", seconds)
+            if seconds > BREATH_S:
+                await asyncio.sleep(0)
 
     async def _commit(self, loop: PartitionLoop, commit: Commit) -> None:
         if self._trace is not None:

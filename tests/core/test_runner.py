@@ -12,11 +12,12 @@ import pytest
 
 from schemas.told import LastTold
 from schemas.topics import INPUTS, TICKS
-from sinks.commit import Fence
+from sinks.commit import Fence, Loaded
 from sinks.memory import MemoryStore
 from sinks.metrics import Metrics
-from streams.partition import Fenced
-from streams.runner import Runner
+from streams import runner as runner_module
+from streams.partition import Fenced, PartitionLoop
+from streams.runner import Runner, Shared
 from streams.time_order import End
 from streams.told_log import Telling
 from tests.core.test_partition import Driven, P
@@ -76,8 +77,8 @@ def lived(shop: Driven, telling: Telling | None = None, publisher: Nothing | Non
             return {topic: End(shop.end_of(topic), shop.end_of(topic)) for topic in INPUTS}
 
         runner = Runner(
-            P, store=Awaited(shop.store), publisher=publisher or Nothing(), ends=ends, policies=Nothing(),
-            metrics=Metrics(), config=shop.config, telling=telling,
+            P, store=Awaited(shop.store), publisher=publisher or Nothing(), ends=ends,
+            shared=Shared(Nothing(), Metrics(), shop.config, asyncio.Lock(), telling or Telling()),
         )  # fmt: skip
         await runner.start()
         running = asyncio.create_task(runner.run())
@@ -92,6 +93,46 @@ def lived(shop: Driven, telling: Telling | None = None, publisher: Nothing | Non
     return shop
 
 
+def test_sockets_are_served_between_the_folds_of_two_partitions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many partitions have something to fold at once: what came meanwhile is not held up by all of them."""
+    monkeypatch.setattr(runner_module, "BREATH_S", -1.0)  # each fold takes long
+    happened: list[str] = []
+
+    async def play() -> None:
+        async def ends(_: int) -> Mapping[str, End]:
+            return {topic: End(1, 1) if topic == TICKS else End(0, 0) for topic in INPUTS}
+
+        core, runners = asyncio.Lock(), []
+        for _ in range(3):
+            shop = Driven()
+            shop.tick(1_000)
+            runner = Runner(
+                P, store=Awaited(shop.store), publisher=Nothing(), ends=ends,
+                shared=Shared(Nothing(), Metrics(), shop.config, core, Telling()),
+            )  # fmt: skip
+            await runner.start()
+            runner.deliver(TICKS, shop.logs[TICKS], 1)
+            runners.append(runner)
+        running = [asyncio.create_task(runner.run()) for runner in runners]
+        while not all([await runner.published() for runner in runners]):
+            happened.append("served")
+            await asyncio.sleep(0)
+        for runner in runners:
+            await runner.stop()
+        await asyncio.gather(*running)
+
+    folded = PartitionLoop.loaded
+
+    def noted(loop: PartitionLoop, loaded: Loaded) -> None:
+        happened.append("folded")
+        folded(loop, loaded)
+
+    monkeypatch.setattr(PartitionLoop, "loaded", noted)
+    asyncio.run(asyncio.wait_for(play(), DEADLINE_S))
+    assert happened.count("folded") >= 3
+    assert "folded folded" not in " ".join(happened)
+
+
 @pytest.mark.parametrize("left", [False, True], ids=["all published", "outputs came back"])
 def test_an_owner_with_nothing_to_do_notices_a_redis_that_fell_back_before_it_says_that_all_is_done(left: bool) -> None:
     async def play() -> None:
@@ -103,8 +144,8 @@ def test_an_owner_with_nothing_to_do_notices_a_redis_that_fell_back_before_it_sa
 
         nothing = Nothing()
         runner = Runner(
-            P, store=Awaited(shop.store), publisher=nothing, ends=ends, policies=nothing, metrics=Metrics(),
-            config=shop.config,
+            P, store=Awaited(shop.store), publisher=nothing, ends=ends,
+            shared=Shared(nothing, Metrics(), shop.config, asyncio.Lock(), Telling()),
         )  # fmt: skip
         await runner.start()
         saved = deepcopy(shop.store.partitions)
