@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from time import perf_counter
 
 from infra.localstack import Stack
 from processors.events import Purchase
@@ -60,7 +61,9 @@ async def drive(loop: PartitionLoop, store: Store, ends: Mapping[str, int]) -> i
     while (effect := loop.work()) is not None:
         match effect:
             case Load():
-                loop.loaded(await store.load(loop.partition, effect))
+                loaded, began = await store.load(loop.partition, effect), perf_counter()
+                loop.loaded(loaded)
+                loop.took(perf_counter() - began)
             case Commit():
                 written += len(effect.writes)
                 loop.committed(await store.commit(effect))
