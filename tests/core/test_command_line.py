@@ -77,6 +77,7 @@ def test_doctor_tells_silent_servers_and_ends_with_1(
     monkeypatch.setenv("LOYALTY_DATA_DIR", str(tmp_path))
     monkeypatch.setenv("LOYALTY_KAFKA", "127.0.0.1:1")
     monkeypatch.setenv("LOYALTY_REDIS", "127.0.0.1:2")
+    monkeypatch.setenv("LOYALTY_ERASE_KEY", "a secret")
     assert main(["doctor", "--json"]) == 1
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     wrong = {row["what"]: row["wrong"] for row in rows if row.get("wrong")}
