@@ -38,12 +38,13 @@ profile.load_profile("ci" if os.environ.get("CI") else "default")
 _namespaces = itertools.count(1)
 
 
-def free_port() -> int:
-    """A port that nobody listens on, its neighbour neither; below the range from which the kernel takes its own."""
+def free_port(least: int = 22_000, end: int = 32_000, beside: int = 1) -> int:
+    """A port that nobody listens on, nor on the one `beside` above it; both below the range from which the kernel takes
+    its own."""
     rng = random.Random(f"{os.getpid()}.{next(_namespaces)}")
     while True:
-        port = rng.randrange(22_000, 32_000, 2)
-        if not port_taken("127.0.0.1", port) and not port_taken("127.0.0.1", port + 1):
+        port = rng.randrange(least, end, 2)
+        if not port_taken("127.0.0.1", port) and not port_taken("127.0.0.1", port + beside):
             return port
 
 

@@ -12,6 +12,7 @@ import pytest
 import redis
 
 from infra.localstack import Stack
+from infra.localstack.cluster import BUS
 from tests.conftest import PARTITIONS, free_port
 
 pytestmark = pytest.mark.live
@@ -26,7 +27,7 @@ Dump = dict[str, Any]
 @pytest.fixture(scope="module")
 def cluster(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Three masters on loopback; the Kafka is the shared one."""
-    nodes = ",".join(f"127.0.0.1:{port}" for port in sorted(free_port() for _ in range(MASTERS)))
+    nodes = ",".join(f"127.0.0.1:{port}" for port in sorted(free_port(12_000, 22_000, BUS) for _ in range(MASTERS)))
     made = Stack(stack.kafka_addr, f"redis+cluster://{nodes}", tmp_path_factory.mktemp("cluster"))
     try:
         made.start_redis()
