@@ -63,12 +63,17 @@ def in_the_clear(servers: str, encrypted: bool) -> str:
     return "customers' data goes over the network in the clear: use TLS, unless that network is yours alone"
 
 
+def is_encrypted(url: str) -> bool:
+    """Whether a Redis at `url` is spoken to over TLS."""
+    return urlsplit(url).scheme in _TLS
+
+
 def redis_security(url: str) -> tuple[str, str]:
     """How Redis is reached and as whom, and what is wrong with it."""
     parts = urlsplit(url)
     if parts.scheme == "unix":
         return "a socket of this machine", ""
-    tls = parts.scheme in _TLS
+    tls = is_encrypted(url)
     login = f" as {parts.username or 'default'}" if parts.password else ""
     servers = ",".join(f"{node.hostname}:{node.port}" for node in map(urlsplit, seeds(url)))
     return f"{'TLS' if tls else 'no TLS'}{login}", in_the_clear(servers, tls)

@@ -33,6 +33,7 @@ from streams.app import LoyaltyApp, build_app
 from streams.ending import cancelled
 from streams.health import HealthServer
 from streams.leader import LiveClock, last_ticks
+from streams.logins import is_encrypted
 from streams.ownership import Ids, RunnerPort
 from streams.partition import PartitionStopped
 from streams.settings import NO_ERASE_KEY, LoyaltyError, NotThere, Settings
@@ -335,6 +336,13 @@ def _check_inputs(kafka: KafkaAccess, partitions: int) -> None:
             log.warning("topic %s %s", row.name, told)
 
 
+def loop_factory(settings: Settings) -> Callable[[], asyncio.AbstractEventLoop]:
+    """The worker's loop: uvloop's, which is quicker; with TLS asyncio's own. uvloop 0.23 waits 30 s for the peer's last
+    word when a connection with TLS is closed (MagicStack/uvloop#471), and each partition's start closes one."""
+    encrypted = settings.kafka.encrypted or is_encrypted(settings.redis)
+    return asyncio.new_event_loop if encrypted else uvloop.new_event_loop
+
+
 def run(settings: Settings, parts: Callable[[], Parts], *, until_caught_up: bool) -> int:
     """A worker in this process, with a loop of its own. Its exit code; LoyaltyError for what is expected."""
     logs.set_up(settings.log, form=settings.logs)
@@ -348,7 +356,7 @@ def run(settings: Settings, parts: Callable[[], Parts], *, until_caught_up: bool
         await worker.run()
 
     try:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        with asyncio.Runner(loop_factory=loop_factory(settings)) as runner:
             runner.run(main())
     except PartitionStopped as stopped:
         raise LoyaltyError(str(stopped)) from stopped
