@@ -17,11 +17,12 @@ from sinks.addresses import is_cluster, seeds
 from streams import logins
 
 ERASE_KEY_FILE = "erase.key"
+"""Name of the file in the data folder to which the local stack writes the key for marks of erased ids."""
 NO_ERASE_KEY = (
     "LOYALTY_ERASE_KEY is not set: anybody with a list of ids can tell by the marks who was erased; set it to a "
     "secret, the same for every worker and for good"
 )
-"""Name of the file in the data folder to which the local stack writes the key for marks of erased ids."""
+"""What is wrong where no key is set."""
 
 TOKEN_LENGTH_MIN = 16
 """A shorter token could be guessed by trying."""
