@@ -23,7 +23,7 @@ from processors.outputs import TierChange, ToNext
 from processors.policy import Policy, Tier
 from processors.predicate import parsed
 from processors.sections import Grade
-from processors.value import READERS, SUMS, Figures, Reader, figures
+from processors.value import READERS, SUMS, Figures, Reader, Sum, figures
 
 SHARE: Final = "min_value_share_rank"
 
@@ -40,14 +40,28 @@ class Surroundings(Struct, frozen=True):
 
     value_at_share: share of customers (as text) to the least `value_365d` of that top share, minor units.
     since: the instant (ms) of the tick that brought policy or shares. context: names policy and shares; a customer
-    last reviewed under another context is reviewed once at `since`.
+    last reviewed under another context is reviewed once at `since`. asked: what each tier asks for, by rank; falls:
+    nothing but sums that time alone can only lower, see `_FALL`.
     """
 
     context: str
     ladder: Ladder
+    asked: tuple[tuple[Asked, ...], ...]
+    falls: bool
     since: int = -1
     value_at_share: Mapping[str, int] = {}
 
+
+class Asked(NamedTuple):
+    """One condition of a tier: at least so much of a figure."""
+
+    condition: str
+    figure: str
+    least: int
+
+
+_FALL: Final = frozenset(("value_365d", "purchases_365d"))
+"""What leaves the window lowers these, unless it is a day on which more went back than was sold."""
 
 Ladder = tuple[tuple[int, tuple[tuple[Reader, int], ...]], ...]
 """(rank, ((figure, least), ...)), highest first, thresholds of shares put in: the tiers as a review climbs them."""
@@ -56,19 +70,18 @@ Ladder = tuple[tuple[int, tuple[tuple[Reader, int], ...]], ...]
 def surroundings(policy: Policy, since: int = -1, value_at_share: Mapping[str, int] | None = None) -> Surroundings:
     """What a review under `policy` sees around it; shares count only where one is asked for."""
     shares = dict(sorted((value_at_share or {}).items()))
-    ladder = tuple(
-        (
-            rank,
-            tuple(
-                (READERS[figure_of(name)], _least(name, need, shares)) for name, need in policy.tiers[rank].conditions
-            ),
-        )
-        for rank in range(len(policy.tiers) - 1, 0, -1)
+    asked = tuple(
+        tuple(Asked(name, figure_of(name), _least(name, need, shares)) for name, need in tier.conditions)
+        for tier in policy.tiers
     )
+    ladder = tuple(
+        (rank, tuple((READERS[one.figure], one.least) for one in asked[rank])) for rank in range(len(asked) - 1, 0, -1)
+    )
+    falls = policy.club is None and all(one.figure in _FALL for tier in asked for one in tier)
     if not asks_for_shares(policy):
-        return Surroundings(policy.key, ladder, since)
+        return Surroundings(policy.key, ladder, asked, falls, since)
     text = ",".join(f"{share}={value}" for share, value in shares.items())
-    return Surroundings(f"{policy.key};{text}", ladder, since, shares)
+    return Surroundings(f"{policy.key};{text}", ladder, asked, falls, since, shares)
 
 
 def asks_for_shares(policy: Policy) -> bool:
@@ -200,7 +213,7 @@ def _change(
     policy: Policy,
 ) -> TierChange:
     tiers, up = policy.tiers, step.to_rank > step.from_rank
-    code, have, need = _decided(figs, tiers[step.to_rank if up else step.from_rank], up, around)
+    code, have, need = _decided(figs, around.asked[step.to_rank if up else step.from_rank], up)
     if up and step.to_rank > earned:
         day = policy.calendar.day_of(customer.now)
         code, have, need = next(club.ways_in(customer.history, day, policy), ("club", 0, 0))
@@ -220,21 +233,21 @@ def _change(
         currency=policy.programme.currency,
         keep_until=keep_until(told, customer.history, customer.now, around, policy),
         next_tier=None if above is None else above.name,
-        to_next=() if above is None else to_next(figs, above, around),
+        to_next=() if above is None else to_next(figs, around.asked[step.to_rank + 1]),
         benefits=tiers[step.to_rank].benefits,
     )
 
 
-def _decided(figs: Figures, tier: Tier, up: bool, around: Surroundings) -> tuple[str, int, int]:
+def _decided(figs: Figures, asked: Sequence[Asked], up: bool) -> tuple[str, int, int]:
     """(condition, have, need): going up, the tightest condition met; going down, the one missed by the most.
 
     Tight is by have/need; where they tie, the one named first.
     """
-    known = [(step.condition, step.have, step.need) for step in to_next(figs, tier, around)]
+    known = [(name, getattr(figs, figure), least) for name, figure, least in asked if least != UNREACHABLE]
     missed = known if up else [row for row in known if row[1] < row[2]]
     if not missed:
         return "policy", 0, 0  # a tier that the policy changed under the customer
-    return min(missed, key=_nearness)
+    return missed[0] if len(missed) == 1 else min(missed, key=_nearness)
 
 
 def most_missed(facts: History, told: Told, day: int, policy: Policy) -> tuple[str, int, int]:
@@ -253,7 +266,7 @@ def ends_by_time(facts: History, told: Told, now: int, policy: Policy) -> tuple[
     if not asked or rank <= club.floor(told, policy):
         return None
     if all(name in SUMS for name, _ in asked):
-        short = _short_of(facts, asked, calendar)
+        short = _short_of(facts, [(SUMS[name], need) for name, need in asked], calendar)
         return None if short is None else (calendar.midnight(short), within(facts, short))
     day = calendar.day_of(now)
     for _ in range(_INSTANTS_MAX):
@@ -278,7 +291,7 @@ class _Sums(NamedTuple):
     serve: int
 
 
-def _short_of(facts: History, asked: list[tuple[str, int]], calendar: Calendar) -> int | None:
+def _short_of(facts: History, asked: Sequence[tuple[Sum, int]], calendar: Calendar) -> int | None:
     """The programme day on which a sum of the window falls short, as one day after the other leaves it; None: none."""
     held = _Sums(facts.value, facts.sales, facts.returns, facts.margin, facts.serve)
     for number, sales, returns, value, margin, serve in DAY_ROW.iter_unpack(facts.days):
@@ -286,8 +299,9 @@ def _short_of(facts: History, asked: list[tuple[str, int]], calendar: Calendar) 
             held.value - value, held.sales - sales, held.returns - returns, held.margin - margin, held.serve - serve
         )
         day = int(number) + FIRST_DAY + WINDOW_DAYS
-        if any(SUMS[name](held, day, calendar) < need for name, need in asked):
-            return day
+        for read, least in asked:
+            if read(held, day, calendar) < least:
+                return day
     return None
 
 
@@ -297,10 +311,16 @@ def _nearness(row: tuple[str, int, int]) -> float:
     return have / need if need > 0 else 1.0
 
 
-def to_next(figs: Figures, tier: Tier, around: Surroundings) -> tuple[ToNext, ...]:
-    """What `tier` asks and what the customer has (T4)."""
-    asked = [(name, _least(name, need, around.value_at_share)) for name, need in tier.conditions]
-    return tuple(ToNext(name, getattr(figs, figure_of(name)), need) for name, need in asked if need != UNREACHABLE)
+def to_next(figs: Figures, asked: Sequence[Asked]) -> tuple[ToNext, ...]:
+    """What a tier asks and what the customer has (T4)."""
+    return tuple([ToNext(name, getattr(figs, figure), least) for name, figure, least in asked if least != UNREACHABLE])
+
+
+def _has_and_falls(rank: int, facts: History, day: int, around: Surroundings, calendar: Calendar) -> bool:
+    """Whether the facts qualify for `rank` on programme day `day`, and what leaves them takes value away or nothing."""
+    return qualified(around.ladder, facts, day, calendar) == rank and all(
+        value >= 0 for _, _, _, value, _, _ in DAY_ROW.iter_unpack(facts.days)
+    )
 
 
 def keep_until(told: Told, history: History, now: int, around: Surroundings, policy: Policy) -> int | None:
@@ -313,6 +333,11 @@ def keep_until(told: Told, history: History, now: int, around: Surroundings, pol
     if rank == 0:
         return None
     calendar, at = policy.calendar, now
+    if around.falls and _has_and_falls(rank, history, calendar.day_of(now), around, calendar):
+        asked = [(SUMS[one.figure], one.least) for one in around.asked[rank]]
+        short = _short_of(history, asked, calendar)  # once it is, it stays so, and no tier is won
+        begins = None if short is None else calendar.begins_after(short, now)
+        return None if begins is None else calendar.plus_days(begins, policy.tier_rules.grace_days)
     for _ in range(_INSTANTS_MAX):
         today = calendar.day_of(at)
         history = within(history, today)

@@ -57,7 +57,10 @@ class Summed(Protocol):
     def serve(self) -> int: ...
 
 
-SUMS: Final[Mapping[str, Callable[[Summed, int, Calendar], int]]] = {
+Sum = Callable[[Summed, int, Calendar], int]
+"""Reads one figure off the sums of the window ending on a programme day."""
+
+SUMS: Final[Mapping[str, Sum]] = {
     "value_365d": lambda facts, day, calendar: facts.value,
     "purchases_365d": lambda facts, day, calendar: facts.sales,
     "returns_365d": lambda facts, day, calendar: facts.returns,
@@ -79,7 +82,7 @@ def figures(history: History, day: int, calendar: Calendar) -> Figures:
     """The figures (V1) of the window that ends on programme day `day`; facts lie on or before it."""
     facts = within(history, day)
     value, sales, margin, serve = facts.value, facts.sales, facts.margin, facts.serve
-    who = rhythm(facts.purchase_days)
+    who = rhythm(facts.purchase_days) if len(facts.purchase_days) >= 2 * _GAP_DAYS else None
     return Figures(
         value,
         sales,

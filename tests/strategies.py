@@ -46,8 +46,9 @@ _DISTANCES = (0, 0, 1, 2, 7, 29, 30, 31, 59, 60, 90, 180, 333, 334, 335, 363, 36
 
 
 @st.composite
-def policies(draw: st.DrawFn, zone: str | None = None, grace: int | None = None) -> str:
-    """The text of a policy of one to four tiers: each asks more of one figure than the one below, and maybe others."""
+def policies(draw: st.DrawFn, zone: str | None = None, grace: int | None = None, falls: bool = False) -> str:
+    """The text of a policy of one to four tiers: each asks more of one figure than the one below, and maybe others.
+    falls: of value and purchases alone."""
     currency = draw(st.sampled_from(("USD", "USD", "EUR", "JPY")))
     rates = ", ".join(one for one in RATES.strip("{} ").split(", ") if not one.startswith(currency))
     days = draw(st.sampled_from((0, 1, 2, 30, 30, 60)) | st.integers(0, 60)) if grace is None else grace
@@ -69,8 +70,12 @@ def policies(draw: st.DrawFn, zone: str | None = None, grace: int | None = None)
         f"[currencies]\nrates = {{ {rates} }}",
         *draw(_risks()),
     ]
-    ladder = draw(_ladders())
+    ladder = draw(_ladders(_FALLING if falls else _UNITS))
     return "\n".join(lines + draw(_clubs(ladder)) + ladder) + "\n"
+
+
+_FALLING = {"value": 500, "purchases": 1}
+_UNITS = {**_FALLING, "margin": 100, "contribution": 100, "categories": 1, "referrals": 1}
 
 
 @st.composite
@@ -117,10 +122,10 @@ def _risks(draw: st.DrawFn) -> list[str]:
 
 
 @st.composite
-def _ladders(draw: st.DrawFn) -> list[str]:
+def _ladders(draw: st.DrawFn, units: dict[str, int]) -> list[str]:
     names = NAMES[: draw(st.integers(1, 4) | st.just(3))]
-    units = {"value": 500, "purchases": 1, "margin": 100, "contribution": 100, "categories": 1, "referrals": 1}
-    climbs = draw(st.sampled_from(("value", "value", "value", "purchases", "margin", "contribution", "contribution")))
+    often = ("value", "value", "value", "purchases", "margin", "contribution", "contribution")
+    climbs = draw(st.sampled_from([unit for unit in often if unit in units]))
     step = draw(st.integers(1, 3)) * units[climbs]
     lines = []
     for rank, name in enumerate(names):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from processors import tier
 from processors.customer import FOREVER
@@ -112,6 +113,22 @@ def test_T4_keep_until_is_when_the_tier_is_lost_if_nothing_but_time_passes(text,
         later = partition.run([told.keep_until or LAST_MS]).told[before:]
         lower = [one.at for one in later if policy.ranks[one.to_tier] < held]
         assert lower[:1] == ([] if told.keep_until is None else [told.keep_until])
+
+
+@given(policies(falls=True), st.data())
+@settings(max_examples=200)
+def test_T4_keep_until_by_sums_that_only_fall_is_as_by_a_look_at_each_instant(text, data):
+    policy = policy_of(text)
+    around, partition = tier.surroundings(policy), Partition(policy)
+    assert around.falls == (policy.club is None)
+    for event in data.draw(histories(policy.programme.time_zone, most=8)):
+        anna = partition.run([event_of(event)]).customers["anna"]
+        for held in (anna.told, *(replace(anna.told, tier=one.name, below_since=None) for one in policy.tiers)):
+            by_sums, by_looking = (
+                tier.keep_until(held, anna.history, anna.now, seen, policy)
+                for seen in (around, replace(around, falls=False))
+            )
+            assert by_sums == by_looking
 
 
 def club_ways(policy: Policy) -> dict[str, int | None]:
@@ -267,6 +284,29 @@ def test_T4_keep_until_when_the_midnight_that_ends_the_grace_lifts_the_customer_
     partition = Partition(policy_of(ladder("min_value_365d = 200\nmin_categories_365d = 2"))).run(plainly(log))
     lost = dates.midnight(dates.day(rest, NY) + 395, NY)
     assert [(one.at, one.keep_until) for one in partition.told] == [(rest, lost)]
+    assert partition.run([lost]).tiers("anna")[1:] == [(lost, "silver", "member")]
+
+
+LOSS = [{"category": "cd", "quantity": 1, "net_amount": 100, "cost": 160}]
+
+
+@pytest.mark.parametrize(
+    ("need", "lowers"),
+    [("min_value_365d = 200", {"kind": "RETURN"}), ("min_margin_365d = 200", {"lines": LOSS})],
+    ids=["a return", "a sale below its cost"],
+)
+def test_T4_keep_until_when_what_lowered_a_figure_leaves_within_the_grace(need, lowers):
+    """Five days below, by what was bought first; then it is enough again, for as long as what was bought last stays."""
+
+    def free(at: int, amount: int, number: int) -> dict:
+        return sale(at, number=number, lines=[{"category": "cd", "quantity": 1, "net_amount": amount, "cost": 0}])
+
+    first = ny("2022-04-20T12:00")
+    last = first + 100 * DAY_MS
+    log = [free(first, 150, 1), sale(first + 5 * DAY_MS, 60, 2, **lowers), free(last, 220, 3)]
+    partition = Partition(policy_of(ladder(need))).run(plainly(log))
+    lost = dates.midnight(dates.day(last, NY) + 395, NY)
+    assert [(one.at, one.keep_until) for one in partition.told] == [(last, lost)]
     assert partition.run([lost]).tiers("anna")[1:] == [(lost, "silver", "member")]
 
 
