@@ -17,7 +17,7 @@ from processors.care.people import held_out
 from processors.census import Pair, count_census, counted
 from processors.charge import CUSTOMERS, sort_of
 from processors.complaints import count_complaints
-from processors.customer import Customer, Told
+from processors.customer import Customer
 from processors.outlook import Outlook
 from processors.owners import count_owners, owner_counted
 from processors.policy import Policy
@@ -31,17 +31,36 @@ def count(counts: Counter[str], pairs: Sequence[Pair], policy: Policy) -> None:
     complaints (K4); benefits (T9).
     Those who serve are in no figure of customers; their complaints count. An id that is merged counts where its facts
     are (D5): merged, and merges_refused:self, :loop, :size."""
-    customers = [_of_customers(counts, before, after) for before, after in pairs]
+    customers = []
+    for before, after in pairs:
+        if (before is None or _is_plain(before)) and (after is None or _is_plain(after)):
+            _count_told(counts, before, after)
+            count_word_of_mouth(counts, before, after, policy)
+        else:
+            customers.append(_of_customers(counts, before, after))
     for before, after in customers:
-        held, holds = None if before is None else before.told, None if after is None else after.told
-        if held is not holds:
-            _count_told(counts, held, holds)
+        _count_told(counts, before, after)
         count_capitals(counts, before, after)
         count_segments(counts, before, after)
         count_owners(counts, before, after)
         count_word_of_mouth(counts, before, after, policy)
         count_benefits(counts, before, after)
     count_census(counts, [pair for pair in customers if _is_summed(pair[0]) or _is_summed(pair[1])])
+
+
+def _is_plain(one: Customer) -> bool:
+    """Whether the customer counts by tier, level of risk and word of mouth, and for nothing else: nearly everybody
+    under a policy that keeps no sums."""
+    history = one.history
+    return (
+        one.counted is None
+        and one.merge is None
+        and history.profile is None
+        and not (history.complaints or one.told.care.open)
+        and history.ledger is None
+        and history.place is None
+        and history.service is None
+    )
 
 
 def _of_customers(counts: Counter[str], before: Customer | None, after: Customer | None) -> Pair:
@@ -69,7 +88,10 @@ def _of_a_customer(counts: Counter[str], one: Customer | None, sign: int) -> Cus
     return None
 
 
-def _count_told(counts: Counter[str], before: Told | None, after: Told | None) -> None:
+def _count_told(counts: Counter[str], one: Customer | None, other: Customer | None) -> None:
+    before, after = None if one is None else one.told, None if other is None else other.told
+    if before is after:
+        return
     for kind, was, now in (
         ("customers", None if before is None else before.tier, None if after is None else after.tier),
         ("risk", None if before is None else before.level, None if after is None else after.level),

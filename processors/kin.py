@@ -47,6 +47,11 @@ def network_value(facts: History, own: int, policy: Policy) -> int:
     return clamped(own + half_even(brought * share.numerator, share.denominator))
 
 
+def has_kin(one: Customer) -> bool:
+    """Whether anybody brought the customer, or was brought by them: else `news` has nothing."""
+    return bool(one.history.claims or one.history.referred)
+
+
 def news(before: Customer | None, after: Customer | None, policy: Policy) -> Iterator[Standing]:
     """What a customer's kin are to know once `before` has become `after` (None: not there)."""
     left = None if before is None else referrer_of(before.history, before.id)

@@ -103,12 +103,15 @@ def silent_day(who: Rhythm | None, day: int, policy: Policy) -> int | None:
 
 def signs_json(found: Layer) -> str:
     """`loyalty_signs` of the view: each sign, and the step that would raise the layer."""
-    return _json(found)
+    return _UNSEEN_JSON if found is _UNSEEN else _json(found)
 
 
 @lru_cache(maxsize=4096)
 def _json(found: Layer) -> str:
     return msgspec.json.encode({**dict(zip(SIGNS, found.signs, strict=True)), "step": found.step}).decode()
+
+
+_UNSEEN_JSON: Final = _json(_UNSEEN)
 
 
 def answers(facts: History) -> tuple[int | None, int | None]:

@@ -40,7 +40,7 @@ AMOUNT_END = 1 << 63
 def clamped(amount: int) -> int:
     """`amount` within 64 bits: of what follows from sums of amounts. No real money comes near; it only must not stop a
     partition."""
-    return max(-AMOUNT_END + 1, min(amount, AMOUNT_END - 1))
+    return amount if -AMOUNT_END < amount < AMOUNT_END else max(-AMOUNT_END + 1, min(amount, AMOUNT_END - 1))
 
 
 class Unbookable(ValueError):

@@ -23,8 +23,9 @@ class Outlook(NamedTuple):
 def outlook(customer: Customer, policy: Policy, risk: Risk | None = None) -> Outlook:
     """The outlook of `customer` as last reviewed. risk: that of the last review; spares work and changes nothing."""
     history, day = customer.history, policy.calendar.day_of(customer.now)
-    seen = assess(customer.id, history, customer.told, day, policy) if risk is None else risk
+    seen = assess(customer.id, history, customer.told, day, policy) if risk is None and policy.risk.assess else risk
     if seen is None:
-        layer = layer_of(history, rhythm(history.purchase_days), day, policy)
+        who = rhythm(history.purchase_days) if policy.loyalty.layers else None
+        layer = layer_of(history, who, day, policy)
         return Outlook(None, layer, worth(history, None, 0.0, day, policy))
     return Outlook(seen, layer_of(history, seen.who, day, policy), worth(history, seen.who, seen.alive, day, policy))

@@ -59,18 +59,18 @@ def review(customer: Customer, now: int, around: Surroundings, policy: Policy) -
     history = within(customer.history, day)
     told, rank = tier.reached(customer.told, history, now, day, around, policy)
     verdict = tier.decide(told, rank, now, policy)
-    told = _payback(verdict.told, history, now)
+    told = verdict.told if history.profile is None else _payback(verdict.told, history, now)
     until = tier.changes_by_time(told, history, day, policy)
-    seen = risk.assess(customer.id, history, told, day, policy)
+    seen = risk.assess(customer.id, history, told, day, policy) if policy.risk.assess else None
     transition, waits = None, False
     if seen is not None:
         told, transition, waits = _risk(seen, history, told, now, policy)
         until = _earliest(until, None if seen.leaves is None else seen.leaves)
         until = _earliest(until, risk.next_day(seen, told, until, policy))
         until = _earliest(until, day + 1 if waits else None)
-    who = rhythm(history.purchase_days) if seen is None else seen.who
-    until = _earliest(until, loyalty.silent_day(who, day, policy))
-    until = _earliest(until, segments.next_day(history, day, policy))
+    until = _earliest(
+        until, _silence_day(history, seen, day, policy) if policy.loyalty.layers or policy.segments else None
+    )
     due = FOREVER if until is None else calendar.begins_after(until, now)
     if verdict.deadline is not None and verdict.deadline < due:
         due = verdict.deadline
@@ -108,6 +108,12 @@ def _silent(customer: Customer, now: int, around: Surroundings, policy: Policy) 
     if told.care.open or told.care.waiting:
         told = replace(told, care=life.ended(told.care))
     return Review(Customer(customer.id, history, told, now, FOREVER, around.context, customer.merge), outputs, None)
+
+
+def _silence_day(history: History, seen: Risk | None, day: int, policy: Policy) -> int | None:
+    """The programme day after `day` on which silence alone may change the layer (L1) or a segment (V6); None: none."""
+    who = rhythm(history.purchase_days) if seen is None else seen.who
+    return _earliest(loyalty.silent_day(who, day, policy), segments.next_day(history, day, policy))
 
 
 def _payback(told: Told, history: History, now: int) -> Told:

@@ -40,7 +40,7 @@ from processors.events import (
 from processors.exits import count_exit
 from processors.figures import count, is_counted, shown, with_counted
 from processors.history import content_of, id_hash
-from processors.kin import news
+from processors.kin import has_kin, news
 from processors.money import Unbookable
 from processors.outlook import Outlook, outlook
 from processors.outputs import CareReminder, Output
@@ -347,7 +347,8 @@ class Batch:
         for kept in seen.untold:
             found = tallies(kept, kinds_of(self._policy).get(kept.kind))
             self._happened += [(name, n) for name, n in found if not name.startswith("care:")]
-        self._happened += [(f"care_dropped:{kind}:{reason}", 1) for kind, reason in seen.dropped]
+        if seen.dropped:
+            self._happened += [(f"care_dropped:{kind}:{reason}", 1) for kind, reason in seen.dropped]
 
     def erase(self, customer_id: str, clock: int | None) -> None:
         """Forget the customer (D4): events up to the later of the clock and the customer's own time stay dropped."""
@@ -404,10 +405,11 @@ class Batch:
         for customer_id, customer in self._now.items():
             before = self._before.get(customer_id)
             held = untold if before is None or customer_id in erased else before.told
-            if customer is not None and customer.told != held:
+            if customer is not None and customer.told is not held and customer.told != held:
                 told.append(customer_id)
             if (before is None or before.merge is None) and (customer is None or customer.merge is None):
-                self._outputs += [Telling(customer_id, one) for one in news(before, customer, self._policy)]
+                if (before is not None and has_kin(before)) or (customer is not None and has_kin(customer)):
+                    self._outputs += [Telling(customer_id, one) for one in news(before, customer, self._policy)]
             elif self._merged(customer_id, before, customer):
                 moved.append(customer_id)
         return Changes(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from typing import Final
 
 from schemas import library
 
@@ -47,15 +48,18 @@ def type_of(topic: str) -> str:
 
 def headers(topic: str, partition: int, event_id: str, at: int, **filters: str | bool | None) -> Headers:
     """Headers of one output. at: ms. filters: by name, as text; None is left out, booleans are true or false."""
-    fixed = (
-        ("ce_specversion", b"1.0"),
-        ("ce_id", event_id.encode()),
-        ("ce_source", b"loyalty/%d" % partition),
-        ("ce_type", type_of(topic).encode()),
-        ("ce_time", rfc3339(at).encode()),
-        ("content-type", CONTENT_TYPE),
-    )
-    return fixed + tuple((name, _text(value)) for name, value in filters.items() if value is not None)
+    source, kind = _of(topic, partition)
+    fixed = (_VERSION, ("ce_id", event_id.encode()), source, kind, ("ce_time", rfc3339(at).encode()), _CONTENT)
+    return (*fixed, *[(name, _text(value)) for name, value in filters.items() if value is not None])
+
+
+_VERSION: Final = ("ce_specversion", b"1.0")
+_CONTENT: Final = ("content-type", CONTENT_TYPE)
+
+
+@lru_cache(maxsize=1_024)
+def _of(topic: str, partition: int) -> Headers:
+    return ("ce_source", b"loyalty/%d" % partition), ("ce_type", type_of(topic).encode())
 
 
 def _text(value: str | bool) -> bytes:

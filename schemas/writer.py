@@ -25,7 +25,12 @@ def _bytes(value: bytes) -> bytes:
 
 
 def _string(value: str) -> bytes:
-    return _bytes(value.encode())
+    raw = value.encode()
+    return (_SHORT[len(raw)] if len(raw) < len(_SHORT) else number(len(raw))) + raw
+
+
+_SHORT: Final = tuple(map(number, range(256)))
+"""The bytes of small lengths: nearly every string has one."""
 
 
 def _double(value: float) -> bytes:

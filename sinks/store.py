@@ -339,9 +339,8 @@ def changed_fields(write: Write) -> bytes:
 
 def _texts(view: Values, changed: bytes) -> list[str | None]:
     """The values to write as the hash holds them, None where there is none."""
-    if None in view:
-        return [None if value is None else str(value) for value in compress(view, changed)]
-    return list(map(str, compress(view, changed)))
+    picked = view if changed == _WHOLE else compress(view, changed)
+    return [None if value is None else str(value) for value in picked]  # faster than `map` since Python 3.11
 
 
 def _raw(blob: bytes) -> msgspec.Raw:

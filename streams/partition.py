@@ -71,7 +71,7 @@ class Outcome(Struct):
 
 
 def _records(items: Sequence[Item]) -> dict[str, int]:
-    return {f"records:{topic}": number for topic, number in Counter(item.topic for item in items).items()}
+    return {f"records:{topic}": number for topic, number in Counter([item.topic for item in items]).items()}
 
 
 def _summed(*counts: Mapping[str, int]) -> dict[str, int]:
@@ -344,7 +344,7 @@ class PartitionLoop:
             counts=_summed(changes.counts, plan.counts, outcome.refused.counts, _records(items), sent),
             all_due=all_due,
             records=len(items),
-            recorded=Counter(item.record.timestamp for item in items if not isinstance(item.event, Tick)),
+            recorded=Counter([item.record.timestamp for item in items if type(item.event) is not Tick]),
         )
 
     def _write(self, customer: Customer, seen: Outlook | None) -> Write:

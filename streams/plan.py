@@ -134,7 +134,11 @@ class Planner(Struct, frozen=True):
         for item in items:
             event = item.event
             if type(event) is Purchase:  # nearly all of them
-                self._place(plan, item, event, placed)
+                now = plan.clock
+                if event.customer_id in placed and (now is None or (event.occurred_at >= now and not item.ahead)):
+                    plan.folds.append((event, now, item))
+                else:
+                    self._place(plan, item, event, placed)
             elif isinstance(event, Tick):
                 if plan.clock is None or event.at > plan.clock:
                     plan.clock = event.at
