@@ -389,8 +389,7 @@ class Publisher:
                 told = {"partition": own, "customer": self._store.log_marks.of(customer_id)}  # no log takes an id
                 log.error("a customer's view in partition %d %s", own, broken, extra=told)
                 continue
-            to = partition_of(customer_id, partitions)
-            yield CUSTOMER_VALUE, to, customer_id, reframed(heads, CUSTOMER_VALUE, value), headers
+            yield CUSTOMER_VALUE, own, customer_id, reframed(heads, CUSTOMER_VALUE, value), headers
 
 
 class _Batches:
