@@ -294,13 +294,6 @@ def _bounded(amount: int) -> int:
 
 
 def _with_categories(categories: dict[str, int], event: Purchase, day: int) -> dict[str, int]:
-    if len(event.lines) == 1:
-        name = event.lines[0].category
-        held = categories.get(name)
-        if held is not None:
-            return categories if held >= day else categories | {name: day}
-        if not categories:
-            return {name: day}
     newer = {line.category: day for line in event.lines if categories.get(line.category, NO_DAY) < day}
     merged = categories | newer if newer else categories
     return merged if len(merged) == len(categories) else dict(sorted(merged.items()))

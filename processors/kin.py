@@ -61,7 +61,7 @@ def news(before: Customer | None, after: Customer | None, policy: Policy) -> Ite
     if after is None:
         return
     history = after.history
-    if not history.claims and not history.referred:
+    if not has_kin(after):
         return
     now = _seen(after, policy)
     was = None if before is None else _seen(before, policy)

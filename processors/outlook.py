@@ -23,7 +23,7 @@ class Outlook(NamedTuple):
 def outlook(customer: Customer, policy: Policy, risk: Risk | None = None) -> Outlook:
     """The outlook of `customer` as last reviewed. risk: that of the last review; spares work and changes nothing."""
     history, day = customer.history, policy.calendar.day_of(customer.now)
-    seen = assess(customer.id, history, customer.told, day, policy) if risk is None and policy.risk.assess else risk
+    seen = assess(customer.id, history, customer.told, day, policy) if risk is None else risk
     if seen is None:
         who = rhythm(history.purchase_days) if policy.loyalty.layers else None
         layer = layer_of(history, who, day, policy)

@@ -59,9 +59,9 @@ def review(customer: Customer, now: int, around: Surroundings, policy: Policy) -
     history = within(customer.history, day)
     told, rank = tier.reached(customer.told, history, now, day, around, policy)
     verdict = tier.decide(told, rank, now, policy)
-    told = verdict.told if history.profile is None else _payback(verdict.told, history, now)
+    told = _payback(verdict.told, history, now)
     until = tier.changes_by_time(told, history, day, policy)
-    seen = risk.assess(customer.id, history, told, day, policy) if policy.risk.assess else None
+    seen = risk.assess(customer.id, history, told, day, policy)
     transition, waits = None, False
     if seen is not None:
         told, transition, waits = _risk(seen, history, told, now, policy)

@@ -38,7 +38,6 @@ _INSTANTS_MAX: Final = 1_000
 class Surroundings(Struct, frozen=True):
     """What all partitions agree on, carried by the ticks.
 
-    value_at_share: share of customers (as text) to the least `value_365d` of that top share, minor units.
     since: the instant (ms) of the tick that brought policy or shares. context: names policy and shares; a customer
     last reviewed under another context is reviewed once at `since`. asked: what each tier asks for, by rank; falls:
     nothing but sums that time alone can only lower, see `_FALL`.
@@ -49,7 +48,6 @@ class Surroundings(Struct, frozen=True):
     asked: tuple[tuple[Asked, ...], ...]
     falls: bool
     since: int = -1
-    value_at_share: Mapping[str, int] = {}
 
 
 class Asked(NamedTuple):
@@ -68,7 +66,8 @@ Ladder = tuple[tuple[int, tuple[tuple[Reader, int], ...]], ...]
 
 
 def surroundings(policy: Policy, since: int = -1, value_at_share: Mapping[str, int] | None = None) -> Surroundings:
-    """What a review under `policy` sees around it; shares count only where one is asked for."""
+    """What a review under `policy` sees around it. value_at_share: share of customers (as text) to the least
+    `value_365d` of that top share, minor units; it counts only where one is asked for."""
     shares = dict(sorted((value_at_share or {}).items()))
     asked = tuple(
         tuple(Asked(name, figure_of(name), _least(name, need, shares)) for name, need in tier.conditions)
@@ -78,10 +77,10 @@ def surroundings(policy: Policy, since: int = -1, value_at_share: Mapping[str, i
         (rank, tuple((READERS[one.figure], one.least) for one in asked[rank])) for rank in range(len(asked) - 1, 0, -1)
     )
     falls = policy.club is None and all(one.figure in _FALL for tier in asked for one in tier)
-    if not asks_for_shares(policy):
-        return Surroundings(policy.key, ladder, asked, falls, since)
-    text = ",".join(f"{share}={value}" for share, value in shares.items())
-    return Surroundings(f"{policy.key};{text}", ladder, asked, falls, since, shares)
+    context = policy.key
+    if asks_for_shares(policy):
+        context += ";" + ",".join(f"{share}={value}" for share, value in shares.items())
+    return Surroundings(context, ladder, asked, falls, since)
 
 
 def asks_for_shares(policy: Policy) -> bool:

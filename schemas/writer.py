@@ -26,11 +26,7 @@ def _bytes(value: bytes) -> bytes:
 
 def _string(value: str) -> bytes:
     raw = value.encode()
-    return (_SHORT[len(raw)] if len(raw) < len(_SHORT) else number(len(raw))) + raw
-
-
-_SHORT: Final = tuple(map(number, range(256)))
-"""The bytes of small lengths: nearly every string has one."""
+    return number(len(raw)) + raw
 
 
 def _double(value: float) -> bytes:

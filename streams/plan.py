@@ -134,7 +134,7 @@ class Planner(Struct, frozen=True):
         for item in items:
             event = item.event
             if type(event) is Purchase:  # nearly all of them
-                now = plan.clock
+                now = plan.clock  # and nearly all known to belong here, in time: `_place` has the whole rule
                 if event.customer_id in placed and (now is None or (event.occurred_at >= now and not item.ahead)):
                     plan.folds.append((event, now, item))
                 else:
