@@ -29,7 +29,7 @@ def demand(customer: Customer, days: tuple[int, ...], policy: Policy) -> tuple[D
     day = policy.calendar.day_of(customer.now)
     alive = by_silence(who, policy)(day)[0]
     usual = max(history.lifetime_value, 0) / (who.x + 1)
-    living = expected_in_days(who.x, day - who.first, days, policy.model)
+    living = expected_in_days(who.x, who.age(day), days, policy.model)
     return tuple(
         Demand(span, alive * expected, alive * expected * usual) for span, expected in zip(days, living, strict=True)
     )

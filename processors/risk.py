@@ -61,7 +61,7 @@ class Risk(NamedTuple):
 
     @property
     def silent(self) -> int:
-        return self.day - self.who.last
+        return self.who.silent(self.day)
 
     @property
     def lost(self) -> bool:

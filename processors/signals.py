@@ -61,6 +61,7 @@ def by_silence(who: Rhythm, policy: Policy) -> Callable[[int], tuple[float, floa
     chances_at = chances_by_age(who.x, (last - first) / 7, policy.model)
 
     def on(day: int) -> tuple[float, float, float, float]:
+        day = max(day, last)  # as in `Rhythm.age`
         alive, none = chances_at((day - first) / 7, weeks)
         if 0.0 < none < 1.0:
             odds = log(none / (1.0 - none))
@@ -224,7 +225,7 @@ def numbers(
 
 
 def _silent(facts: History, who: Rhythm, day: int, policy: Policy) -> tuple[float, float]:
-    return float(day - who.last), who.gap or 0.0
+    return float(who.silent(day)), who.gap or 0.0
 
 
 def _categories(facts: History, who: Rhythm, day: int, policy: Policy) -> tuple[float, float]:

@@ -111,6 +111,15 @@ class Rhythm(NamedTuple):
     gap: float | None
     pace: int
 
+    def age(self, day: int) -> int:
+        """Days on programme day `day` since the first purchase. Here and in `silent` the last one is never ahead: facts
+        keep the day of the policy that booked them, so one of a zone further west may find them on the day to come."""
+        return max(day, self.last) - self.first
+
+    def silent(self, day: int) -> int:
+        """Days on programme day `day` since the last purchase."""
+        return max(day - self.last, 0)
+
 
 @lru_cache(maxsize=1 << 13)
 def rhythm(purchase_days: bytes) -> Rhythm | None:

@@ -211,13 +211,13 @@ def _customers(base: Base) -> int:
 
 def yearly(who: Rhythm, day: int, policy: Policy) -> tuple[float, ...]:
     """Expected purchases of whole years ahead of who is still there, as many as the horizon has, at least two."""
-    return _steps(expected_in_days(who.x, day - who.first, _year_ends(policy.clv.horizon_days), policy.model))
+    return _steps(expected_in_days(who.x, who.age(day), _year_ends(policy.clv.horizon_days), policy.model))
 
 
 def _pieces(who: Rhythm, day: int, policy: Policy) -> tuple[float, ...]:
     """The same of the horizon's years, the last one cut at the horizon, each at today's worth from its middle."""
     ends = _cut(policy.clv.horizon_days)
-    steps = _steps(expected_in_days(who.x, day - who.first, ends, policy.model))
+    steps = _steps(expected_in_days(who.x, who.age(day), ends, policy.model))
     rate, starts = 1.0 + float(policy.clv.discount_rate), (0, *ends)
     middles = ((start + end) / 2 / _YEAR for start, end in zip(starts, ends, strict=False))
     return tuple(step / rate**middle for step, middle in zip(steps, middles, strict=True))

@@ -68,7 +68,7 @@ def _ends(horizon: int) -> tuple[int, ...]:
 
 
 def _living(who: Rhythm, day: int, ends: tuple[int, ...], policy: Policy) -> tuple[float, ...]:
-    return expected_in_days(who.x, day - who.first, ends, policy.model)
+    return expected_in_days(who.x, who.age(day), ends, policy.model)
 
 
 def paid_back(facts: History, paid_back_at: int | None, now: int) -> int | None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from processors.review import evaluated
 from processors.risk import assess
 from processors.signals import score_of
+from processors.tier import surroundings
 from processors.view import view
 from tests.core.driving import Partition, plainly
 from tests.core.events import ny, sale
@@ -28,6 +29,19 @@ def alerts(partition: Partition, who: str = "anna") -> list[tuple[int, str, str]
 
 def weekly(weeks: int, amount: int = 5_000) -> list[dict]:
     return [sale(AT + 7 * n * DAY_MS, amount, n) for n in range(weeks)]
+
+
+def test_R1_R2_a_policy_of_a_zone_further_west_finds_the_last_purchase_on_a_day_to_come():
+    """Who buys daily, in the small hours of Kathmandu, when it is still the day before in UTC: facts keep their day."""
+    early = ny("2024-02-27T14:15")  # 01:00 of the 28th there
+    log = [sale(early + n * DAY_MS, 5_000, n) for n in range(3)]
+    east, west = (policy_of(ladder(*THREE, zone=zone)) for zone in ("Asia/Kathmandu", "UTC"))
+    partition = Partition(east).run([*plainly(log), early + 2 * DAY_MS])
+    before = view(partition.customers["anna"], east)
+    partition.around_is(surroundings(west, partition.clock), west)
+    anna = view(partition.customers["anna"], west)
+    told = ("p_alive", "p_no_purchase", "expected_purchases", "clv", "risk_score", "risk_level", "usual_gap_days")
+    assert [anna[name] for name in told] == [before[name] for name in told]
 
 
 @given(policies(), st.data())
