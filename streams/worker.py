@@ -19,7 +19,6 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from functools import partial
 from typing import Any, Final, Protocol, TypeVar
 
-import uvloop
 from prometheus_client import CollectorRegistry
 
 from processors.events import Tick
@@ -31,9 +30,9 @@ from sinks.store import StoreUnavailable
 from streams import logs, refusals
 from streams.app import LoyaltyApp, build_app
 from streams.ending import cancelled
+from streams.event_loop import loop_factory
 from streams.health import HealthServer
 from streams.leader import LiveClock, last_ticks
-from streams.logins import is_encrypted
 from streams.ownership import Ids, RunnerPort
 from streams.partition import PartitionStopped
 from streams.settings import NO_ERASE_KEY, LoyaltyError, NotThere, Settings
@@ -334,13 +333,6 @@ def _check_inputs(kafka: KafkaAccess, partitions: int) -> None:
     for row in found:
         for told in row.wrong:
             log.warning("topic %s %s", row.name, told)
-
-
-def loop_factory(settings: Settings) -> Callable[[], asyncio.AbstractEventLoop]:
-    """The worker's loop: uvloop's, which is quicker; with TLS asyncio's own. uvloop 0.23 waits 30 s for the peer's last
-    word when a connection with TLS is closed (MagicStack/uvloop#471), and each partition's start closes one."""
-    encrypted = settings.kafka.encrypted or is_encrypted(settings.redis)
-    return asyncio.new_event_loop if encrypted else uvloop.new_event_loop
 
 
 def run(settings: Settings, parts: Callable[[], Parts], *, until_caught_up: bool) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import asyncio
 import bz2
 import io
 import json
@@ -41,7 +40,6 @@ from streams.cli.output import Output
 from streams.record_sets import unpack
 from streams.rows import BadRow, Row, csv_rows, json_rows
 from streams.settings import SettingError, Settings
-from streams.worker import loop_factory
 from tests.core.test_ingest import SALE
 from tests.core.test_wording import wording
 
@@ -362,11 +360,3 @@ def test_every_test_that_the_page_names_is_there() -> None:
     }
     assert len(named) > 30
     assert named <= written, named - written
-
-
-@pytest.mark.parametrize(("settings", "own"), [
-    ({}, False), ({"LOYALTY_KAFKA_SECURITY": "SSL"}, True), ({"LOYALTY_REDIS": "rediss://redis:6380/0"}, True),
-    ({"LOYALTY_REDIS": "rediss+cluster://redis:6380"}, True),
-])  # fmt: skip
-def test_with_tls_the_loop_is_one_that_closes_such_connections_at_once(settings: dict[str, str], own: bool) -> None:
-    assert (loop_factory(Settings.from_env(settings)) is asyncio.new_event_loop) == own
