@@ -67,15 +67,20 @@ class Load(Struct, frozen=True):
 
 class Loaded(Struct, frozen=True):
     """customers: state of each id asked for and of each due one, None for the unknown. due: ids due, earliest first;
-    complete: no more are due than these. not_before: erase instants (ms) of the unknown ones that have one. fenced: the
-    fence stands elsewhere, and nothing was loaded. A zombie must not see what a later owner wrote: were Redis to fall
-    back behind that, it would commit upon states that are gone."""
+    reach: where more are due than these, the instant (ms) up to which there are no more; None: these are all.
+    not_before: erase instants (ms) of the unknown ones that have one. fenced: the fence stands elsewhere, and nothing
+    was loaded. A zombie must not see what a later owner wrote: were Redis to fall back behind that, it would commit
+    upon states that are gone."""
 
     customers: Mapping[str, Customer | None]
     due: tuple[str, ...] = ()
-    complete: bool = True
+    reach: int | None = None
     not_before: Mapping[str, int] = {}
     fenced: bool = False
+
+    def holds(self, clock: int | None) -> bool:
+        """Whether all who are due at `clock` (ms; None: before the first tick) are among these."""
+        return self.reach is None or (clock is not None and self.reach >= clock)
 
 
 class Record(Struct, frozen=True, array_like=True, gc=False):

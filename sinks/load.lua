@@ -1,7 +1,8 @@
 -- States of customers named and of customers due, in one trip.
 --
 -- KEYS[1]: the partition's fence. ARGV[1]: MessagePack of {ids, marks of these ids or none, due until, limit, epoch or
--- false, seq}. Answers {states of ids, erase instants of ids or none, due ids, states of the due, 1 if no more are due},
+-- false, seq}. Answers {states of ids, erase instants of ids or none, due ids, states of the due, instant of the next one
+-- due or false where no more are due},
 -- or false where the fence stands elsewhere.
 local call = redis.call
 local prefix = string.sub(KEYS[1], 1, -6)
@@ -30,11 +31,12 @@ local function many(command, key, members, lead)
   return found
 end
 
-local due, complete = {}, 1
+local due, next_at = {}, false
 if due_until then
   due = call('ZRANGEBYSCORE', prefix .. 'due', '-inf', due_until, 'LIMIT', 0, limit + 1)
   if #due > limit then
-    due[#due], complete = nil, 0
+    next_at = call('ZSCORE', prefix .. 'due', due[#due])
+    due[#due] = nil
   end
 end
 local state = prefix .. 'state:'
@@ -43,5 +45,5 @@ return {
   many('HMGET', prefix .. 'erased', marks, ''),
   due,
   many('MGET', nil, due, state),
-  complete,
+  next_at,
 }

@@ -88,19 +88,19 @@ class MemoryStore:
         ):
             return Loaded({}, fenced=True)
         due: list[str] = []
+        reach: int | None = None
         if load.due_until is not None:
-            until = load.due_until
+            until, limit = load.due_until, load.due_limit
             ordered = sorted((at, name.encode(), name) for name, at in held.due.items() if at <= until)
-            due = [name for _, _, name in ordered]
-        complete = len(due) <= load.due_limit
-        due = due[: load.due_limit]
+            due = [name for _, _, name in ordered[:limit]]
+            reach = ordered[limit][0] - 1 if len(ordered) > limit else None
         states = held.states
         customers = {
             name: state.decode(states[name]) if name in states else None for name in dict.fromkeys((*load.ids, *due))
         }
         marks = {name: self.mark(name) for name in load.ids if customers[name] is None} if held.erased else {}
         not_before = {name: held.erased[mark] for name, mark in marks.items() if mark in held.erased}
-        return Loaded(customers, tuple(due), complete, not_before)
+        return Loaded(customers, tuple(due), reach, not_before)
 
     def names(self, partition: int) -> list[str]:
         """Everybody known."""

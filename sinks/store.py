@@ -124,7 +124,7 @@ class Store:
         )
         if answer is None:
             return Loaded({}, fenced=True)
-        states, instants, due_ids, due_states, complete = answer
+        states, instants, due_ids, due_states, next_at = answer
         due = tuple(name.decode() for name in due_ids)
         customers = dict(zip(load.ids, map(_customer, states), strict=True))
         for name, held in zip(due, due_states, strict=True):
@@ -132,7 +132,7 @@ class Store:
                 customers[name] = _customer(held)
         erased = zip(load.ids, instants, strict=True) if marked else ()
         not_before = {name: int(at) for name, at in erased if at is not None and customers[name] is None}
-        return Loaded(customers, due, bool(complete), not_before)
+        return Loaded(customers, due, None if next_at is None else int(next_at) - 1, not_before)
 
     async def _load_named(self, partition: int, load: Load) -> Loaded:
         """Without a script, which takes longer. The fence is read behind the states by the same connection: had a later

@@ -11,9 +11,10 @@ The loop says what it needs (`work`), its driver does it and hands the answer ba
 The same object runs live, in replay and under the simulator. One effect is under way at a time; an effect that was
 answered changes the loop, one that was lost is repeated by the driver: the fence makes that harmless.
 
-A batch may span many ticks, for each customer's time is exact. Where more customers are due than one slice holds, or
-one has more due instants, the batch is halved, and the next ones begin as small and grow again. Of a single tick what
-stands before it goes alone, then the tick in slices: its offset moves with the last one.
+A batch may span many ticks, for each customer's time is exact. Where more customers are due than one slice holds it
+ends with the last tick for which the slice is whole; where one has more due instants it is halved, and the next ones
+begin as small and grow again. Of a single tick what stands before it goes alone, then the tick in slices: its offset
+moves with the last one.
 """
 
 from __future__ import annotations
@@ -80,14 +81,6 @@ def _summed(*counts: Mapping[str, int]) -> dict[str, int]:
         for name, number in part.items():
             total[name] = total.get(name, 0) + number
     return total
-
-
-def _all_due(loaded: Loaded, known: Mapping[str, Customer | None], clock: int | None) -> bool:
-    """Whether `loaded` holds all who are due at `clock`, though more may be due later: the due come earliest first."""
-    if loaded.complete or clock is None:
-        return loaded.complete
-    last = known[loaded.due[-1]]
-    return last is not None and last.next_review > clock
 
 
 class PartitionLoop:
@@ -229,15 +222,19 @@ class PartitionLoop:
         known = self._known(plan, loaded)
         if plan.clock == self._fence.clock:
             outcome = self._fold(plan, loaded, known)
-            self._due_left = not outcome.done or (self._due_left and not loaded.complete)
+            self._due_left = not outcome.done or (self._due_left and loaded.reach is not None)
             self._make_commit(plan, outcome)
             return
-        whole = self._fold(plan, loaded, known) if loaded.complete else None
+        if (
+            loaded.reach is not None
+        ):  # more are due in between than a slice holds: only as many ticks as it is whole for
+            plan = self._up_to(plan, loaded.reach)
+        whole = self._fold(plan, loaded, known) if loaded.holds(plan.clock) else None
         ticks = sum(isinstance(item.event, Tick) for item in plan.items)
         if whole is not None and whole.done:
             self._ticks_max = min(2 * self._ticks_max, self._config.batch_records)
             self._make_commit(plan, whole)
-        elif ticks > 1:
+        elif whole is not None and ticks > 1:
             self._ticks_max = ticks // 2
             self._plan = None
         else:
@@ -259,6 +256,15 @@ class PartitionLoop:
         if loaded.fenced:
             raise Fenced(f"partition {self.partition}: the load behind commit {self._fence.seq} was refused")
 
+    def _up_to(self, plan: Plan, reach: int) -> Plan:
+        """What of the plan stands before the first tick that lies behind `reach`; all of it where that is the first."""
+        items = plan.items
+        place = next(n for n, item in enumerate(items) if isinstance(item.event, Tick) and item.event.at > reach)
+        if place == first_tick(items):
+            return plan
+        self._plan = self._planner.planned(items[:place], self._fence.clock, self._cache)
+        return self._plan
+
     def _cut(self, plan: Plan, loaded: Loaded, known: Mapping[str, Customer | None]) -> None:
         """More are due than a slice holds: what stands before the first tick goes alone, then that tick in slices."""
         cut = first_tick(plan.items)
@@ -269,7 +275,7 @@ class PartitionLoop:
         else:
             said, head.folds = head.folds, []  # what a tick says (E2) is folded as its offset moves, or told before it
             outcome = self._fold(head, loaded, known)
-            if not (outcome.done and _all_due(loaded, known, head.clock)):
+            if not (outcome.done and loaded.holds(head.clock)):
                 head.items, head.clock = [], self._fence.clock
             elif said:
                 head.folds = said

@@ -126,7 +126,7 @@ def test_states_come_back_as_they_went(store: Driven) -> None:
     assert store.commit(commit(epoch, 1, writes=tuple(write(name) for name in names))) is Answer.DONE
     loaded = store.load(PARTITION, ids(*names, "nobody"))
     assert loaded.customers == {**{name: customer(name) for name in names}, "nobody": None}
-    assert (loaded.due, loaded.complete, loaded.not_before) == ((), True, {})
+    assert (loaded.due, loaded.reach, loaded.not_before) == ((), None, {})
     assert store.load(PARTITION, ids()).customers == {}
     assert store.load(PARTITION + 1, ids("anna")).customers == {"anna": None}
 
@@ -137,7 +137,7 @@ def test_a_load_may_name_thousands(store: Driven) -> None:
     assert store.commit(commit(epoch, 1, writes=tuple(write(name, due=1) for name in names))) is Answer.DONE
     assert store.load(PARTITION, ids(*names)).customers == {name: customer(name, due=1) for name in names}
     loaded = store.load(PARTITION, Load((), 1, 9_001))
-    assert (sorted(loaded.due), loaded.complete, len(loaded.customers)) == (sorted(names), True, 9_001)
+    assert (sorted(loaded.due), loaded.reach, len(loaded.customers)) == (sorted(names), None, 9_001)
 
 
 @pytest.mark.parametrize("due_until", [None, 10])
@@ -159,11 +159,13 @@ def test_due_ones_come_earliest_first_in_bounded_slices(store: Driven) -> None:
     assert store.commit(commit(epoch, 1, writes=tuple(write(name, at) for name, at in due.items()))) is Answer.DONE
     assert store.due() == due
     every = store.load(PARTITION, Load(("later",), 4_000, 4))
-    assert (every.due, every.complete) == (("a1", "a2", "b", "c"), True)
+    assert (every.due, every.reach) == (("a1", "a2", "b", "c"), None)
     assert set(every.customers) == {*every.due, "later"}
     assert None not in every.customers.values()
     first = store.load(PARTITION, Load((), 4_000, 3))
-    assert (first.due, first.complete) == (("a1", "a2", "b"), False)
+    assert (first.due, first.reach) == (("a1", "a2", "b"), 2_999)
+    among = store.load(PARTITION, Load((), 4_000, 1))
+    assert (among.due, among.reach) == (("a1",), 999)  # a2 is due at the same instant
     assert store.load(PARTITION, Load((), 999, 3)).due == ()
     assert store.load(PARTITION, Load(("b",))).due == ()
 

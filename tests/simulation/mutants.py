@@ -28,7 +28,7 @@ from processors.step import Batch
 from sinks import memory
 from sinks.commit import Answer, Commit, Load, Loaded
 from streams import time_order
-from streams.partition import PartitionLoop, _all_due
+from streams.partition import PartitionLoop
 from streams.plan import Planner, first_tick, item_of
 from streams.recovery import Recovery
 from tests.simulation import world
@@ -137,7 +137,7 @@ def _redelivery() -> AbstractContextManager[Any]:
 
 def _tick_before_the_last_slice() -> AbstractContextManager[Any]:
     """The tick's offset moves with the first slice."""
-    return patch("streams.partition._all_due", lambda *_: True)
+    return patch.object(Loaded, "holds", lambda *_: True)
 
 
 def _due_left() -> AbstractContextManager[Any]:
@@ -210,7 +210,7 @@ def _stale_load() -> AbstractContextManager[Any]:
         now = real(self, partition, one)
         before = {name: held.get((id(self), name), customer) for name, customer in now.customers.items()}
         held.update({(id(self), name): customer for name, customer in now.customers.items()})
-        return Loaded(before, now.due, now.complete, now.not_before)
+        return Loaded(before, now.due, now.reach, now.not_before)
 
     return patch.object(memory.MemoryStore, "load", load)
 
@@ -245,7 +245,7 @@ def _served_with_the_first_slice() -> AbstractContextManager[Any]:
             return
         head = self._plan = self._planner.planned(plan.items[:1], self._fence.clock, self._cache)
         outcome = self._fold(head, loaded, known)
-        if not (outcome.done and _all_due(loaded, known, head.clock)):
+        if not (outcome.done and loaded.holds(head.clock)):
             head.items, head.clock = [], self._fence.clock
         self._make_commit(head, outcome)
 
