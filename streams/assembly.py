@@ -52,7 +52,7 @@ class Assembly:
             horizon_ms=settings.dedupe_days * DAY_MS,
             max_ahead_ms=settings.max_ahead_hours * HOUR_MS,
             batch_records=settings.batch_records,
-            buffer_records=2 * settings.batch_records,
+            buffer_records=settings.batch_records,
             due_slice=settings.due_slice,
             cache=settings.cache_customers // settings.partitions,
             decode=decode if registered is None else decoding(registered),

@@ -7,6 +7,9 @@ from typing import Final
 FOLD_S: Final = 0.25
 """Seconds that the fold of one batch is to take at most: heartbeats, probes and other partitions wait for it."""
 
+AIM_S: Final = 0.2
+"""What the next batch is to take: one takes a quarter longer than the one before without being too long."""
+
 LEAST: Final = 250
 """So many go into one batch however long they take: a commit has its price, too."""
 
@@ -19,9 +22,8 @@ class Bound:
         self._most = most
 
     def took(self, number: int, seconds: float) -> None:
-        """`number` of them took so long: half of it where that is too long; twice as many where they were all that the
-        bound lets through, and took little."""
-        if seconds > FOLD_S:
-            self.now = max(min(number, self.now) // 2, min(LEAST, self.now))
-        elif seconds < FOLD_S / 2 and number >= self.now:
-            self.now = min(2 * self.now, self._most)
+        """`number` of them took so long: as many as take AIM_S where that was too long, or where they were all that the
+        bound lets through, and took less; never more than twice as many."""
+        if seconds > FOLD_S or (seconds < AIM_S and number >= self.now):
+            fits = int(number * AIM_S / seconds) if seconds else self._most
+            self.now = max(min(fits, 2 * self.now, self._most), min(LEAST, self.now))

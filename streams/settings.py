@@ -417,7 +417,7 @@ SPECS: tuple[Spec, ...] = (
         default="",
         help="a worker's own name in its group: started again under it, it has its partitions back at once",
     ),
-    Spec(field="batch_records", parse=_between(1, 100_000), default="4000", help="most records in one commit"),
+    Spec(field="batch_records", parse=_between(1, 100_000), default="10000", help="most records in one commit"),
     Spec(field="due_slice", parse=_between(1, 1_000_000), default="5000", help="most due customers in one commit"),
     Spec(field="cache_customers", parse=_between(0, 100_000_000), default="200000", help="states kept in memory"),
     Spec(field="log", parse=_level, default="INFO", help="DEBUG | INFO | WARNING | ERROR"),

@@ -283,11 +283,13 @@ class RecordSetConsumer(driver.Consumer):
                 if not self.flow_active:
                     await self.wait(self.can_resume_flow)
                     continue
+                handed = []  # together: each alone takes some turns of this loop, and in each of them a partition folds
                 for found in await self._thread.fetch(self._wanted):
                     if isinstance(found, tuple):
                         self.owner.lost(*found)
                     elif self.flow_active and self.owner.expects(found):
-                        await self._hand_over(found)
+                        handed.append(self._hand_over(found))
+                await asyncio.gather(*handed)
         except (ConsumerStoppedError, asyncio.CancelledError):
             # Faust takes a cancelled fetcher for a crash when a rebalance is under way, even where it is being stopped.
             if not (self.should_stop or fetcher.should_stop or self.app.should_stop):

@@ -124,7 +124,7 @@ def budget(policy_text: str, events: int) -> dict[str, Any]:
     kept_in = MemoryStore()
     config = LoopConfig(
         partitions=PARTITIONS, policy=policy, outgoing=Outgoing(kept_in.mark, wording), cache=200_000,
-        batch_records=4_000, buffer_records=8_000,
+        batch_records=10_000, buffer_records=10_000,
     )  # fmt: skip
     loop = PartitionLoop(0, kept_in.take_epoch(0), config)
     clock, seen = Clock(), Counter[str]()

@@ -37,6 +37,7 @@ from schemas.topics import (
 )
 from sinks.commit import Answer, Commit, Load, Loaded
 from sinks.memory import MemoryStore
+from streams.bound import Bound
 from streams.outgoing import Outgoing
 from streams.partition import AskEnds, Fenced, NeedPolicy, PartitionLoop
 from streams.plan import LoopConfig
@@ -415,8 +416,20 @@ def test_a_due_entry_that_is_too_early_is_filed_anew() -> None:
 # -- how large a batch is
 
 
+def test_the_next_batch_is_to_take_a_fifth_of_a_second() -> None:
+    bound = Bound(1_000, 10_000)
+    sizes = []
+    for number, seconds in (
+        (1_000, 0.02), (2_000, 0.1), (4_000, 0.16), (3_000, 0.1), (5_000, 0.22), (5_000, 0.4), (2_500, 9.0), (250, 0.0),
+    ):  # fmt: skip
+        bound.took(number, seconds)
+        sizes.append(bound.now)
+    assert sizes == [2_000, 4_000, 5_000, 5_000, 5_000, 2_500, 250, 500]
+
+
 @pytest.mark.parametrize(
-    ("seconds", "sizes"), [(1.0, [300, 250, 250, 250]), (0.2, [300, 300, 300, 150]), (0.01, [300, 600, 150])]
+    ("seconds", "sizes"),
+    [(1.0, [300, 250, 250, 250]), (0.2, [300, 300, 300, 150]), (0.15, [300, 400, 350]), (0.01, [300, 600, 150])],
 )
 def test_a_batch_is_as_large_as_its_fold_is_quick(seconds: float, sizes: list[int]) -> None:
     one = Driven(batch_records=800, batch_first=300, buffer_records=2_000)
@@ -454,6 +467,23 @@ def test_a_slice_of_those_due_is_as_large_as_its_fold_is_quick(seconds: float, s
     one.tick(T + 366 * DAY_MS)
     one.run()
     assert [len(commit.writes) for commit in one.commits[before:] if commit.writes] == sizes
+
+
+def test_a_batch_ends_with_the_last_tick_for_which_a_slice_of_those_due_is_whole() -> None:
+    one = Driven(due_slice=10, batch_first=2_000, batch_records=2_000, buffer_records=2_000)
+    here = (name for name in map("c{}".format, count()) if partition_of(name.encode(), 2) == P)
+    for day, name in enumerate(islice(here, 30)):
+        one.buy(name, T + day * DAY_MS)  # a year on, each loses it on a day of their own
+    one.tick(T + 365 * DAY_MS)
+    one.run()
+    loads, commits = len(one.loads), len(one.commits)
+    for day in range(30):
+        one.tick(T + (366 + day) * DAY_MS)
+    one.run()
+    ticks = [commit.records for commit in one.commits[commits:]]
+    assert sum(ticks) == 30
+    assert min(ticks[:-1]) > 2
+    assert len(one.loads) - loads == len(ticks)  # and none for nought
 
 
 # -- what a batch spans makes no difference
