@@ -39,7 +39,7 @@ fmt: dev  ## put the style right
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: install  ## events a second, memory, time by stage; writes docs/benchmarks.md (8 min)
+bench: install  ## events a second, memory, time by stage; writes docs/benchmarks.md (9 min)
 	$(BIN)/python -m tests.bench $(BENCH_ARGS)
 
 bench-budget: install  ## where the loop's time goes, by stage (2 min)

@@ -1,9 +1,8 @@
 -- States of customers named and of customers due, in one trip.
 --
 -- KEYS[1]: the partition's fence. ARGV[1]: MessagePack of {ids, marks of these ids or none, due until, limit, epoch or
--- false, seq}. Answers {states of ids, erase instants of ids or none, due ids, states of the due, instant of the next one
--- due or false where no more are due},
--- or false where the fence stands elsewhere.
+-- false, seq}. Answers {states of ids, erase instants of ids or none, due ids, states of the due, instant at which the next
+-- one is due or false where no more are}, or false where the fence stands elsewhere.
 local call = redis.call
 local prefix = string.sub(KEYS[1], 1, -6)
 local ids, marks, due_until, limit, epoch, seq = unpack(cmsgpack.unpack(ARGV[1]))

@@ -12,9 +12,9 @@ The same object runs live, in replay and under the simulator. One effect is unde
 answered changes the loop, one that was lost is repeated by the driver: the fence makes that harmless.
 
 A batch may span many ticks, for each customer's time is exact. Where more customers are due than one slice holds it
-ends with the last tick for which the slice is whole; where one has more due instants it is halved, and the next ones
-begin as small and grow again. Of a single tick what stands before it goes alone, then the tick in slices: its offset
-moves with the last one.
+ends before the first tick for which the slice is not whole; where one has more due instants than a slice it is halved;
+the next ones begin as small and grow again. Of a single tick what stands before it goes alone, then the tick in slices:
+its offset moves with the last one.
 """
 
 from __future__ import annotations
@@ -225,12 +225,14 @@ class PartitionLoop:
             self._due_left = not outcome.done or (self._due_left and loaded.reach is not None)
             self._make_commit(plan, outcome)
             return
-        if (
-            loaded.reach is not None
-        ):  # more are due in between than a slice holds: only as many ticks as it is whole for
+        if loaded.reach is not None:
             plan = self._up_to(plan, loaded.reach)
         whole = self._fold(plan, loaded, known) if loaded.holds(plan.clock) else None
         ticks = sum(isinstance(item.event, Tick) for item in plan.items)
+        if (
+            loaded.reach is not None
+        ):  # the next one is no larger than what may go with it, or the rest is loaded in vain
+            self._ticks_max = 1 if whole is None else ticks
         if whole is not None and whole.done:
             self._ticks_max = min(2 * self._ticks_max, self._config.batch_records)
             self._make_commit(plan, whole)
@@ -257,7 +259,7 @@ class PartitionLoop:
             raise Fenced(f"partition {self.partition}: the load behind commit {self._fence.seq} was refused")
 
     def _up_to(self, plan: Plan, reach: int) -> Plan:
-        """What of the plan stands before the first tick that lies behind `reach`; all of it where that is the first."""
+        """What stands before the first tick for which the slice is not whole; the plan where that is the first one."""
         items = plan.items
         place = next(n for n, item in enumerate(items) if isinstance(item.event, Tick) and item.event.at > reach)
         if place == first_tick(items):
@@ -273,6 +275,7 @@ class PartitionLoop:
             outcome = self._fold(head, Loaded(known, not_before=loaded.not_before), known)
             self._due_left = not outcome.done
         else:
+            self._due_until = 0 if head.clock is None else head.clock  # of a plan of more ticks it lay further
             said, head.folds = head.folds, []  # what a tick says (E2) is folded as its offset moves, or told before it
             outcome = self._fold(head, loaded, known)
             if not (outcome.done and loaded.holds(head.clock)):

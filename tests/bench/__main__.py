@@ -31,14 +31,16 @@ ROOT = Path(__file__).resolve().parents[2]
 PORTS = (21_700, 21_702, 21_703)  # Kafka, Redis, metrics
 STAGES = ("decode", "order", "load", "fold", "commit")
 WAIT_S = 3600.0
+BARE = "bare-300k"
 WORKS = {
+    BARE: ("CDNOW repeated, value and tiers alone, purchases without ticks", 300_000, "policy-tiers.toml"),
     "tiers-300k": ("CDNOW repeated, value and tiers alone", 300_000, "policy-tiers.toml"),
     "tiers-1200k": ("CDNOW repeated, value and tiers alone", 1_200_000, "policy-tiers.toml"),
     "cdnow-300k": ("CDNOW repeated", 300_000, "policy.toml"),
     "cdnow-1200k": ("CDNOW repeated", 1_200_000, "policy.toml"),
     "completejourney": ("completejourney, the whole year", 0, "policy-completejourney.toml"),
 }
-USUAL = ("tiers-300k", "tiers-1200k", "completejourney")
+USUAL = (BARE, "tiers-300k", "tiers-1200k", "completejourney")
 
 
 def main() -> int:
@@ -80,7 +82,8 @@ def measure(work: str, folder: Path) -> dict[str, Any]:
     try:
         loyalty(environ, "topics", "create")
         if number:
-            subprocess.run([sys.executable, "-m", "tests.bench.load", str(number)], env=environ, cwd=ROOT, check=True)
+            words = ["-m", "tests.bench.load", str(number), *(["--bare"] if work == BARE else [])]
+            subprocess.run([sys.executable, *words], env=environ, cwd=ROOT, check=True)
         else:
             loyalty(environ, "import-dataset", "completejourney")
         return {"work": work, "title": title, "on": f"{datetime.now(UTC):%Y-%m-%d}", **run_worker(environ, number)}

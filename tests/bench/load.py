@@ -1,4 +1,4 @@
-"""Loads `purchases` with CDNOW repeated to N purchases, a tick a day: python -m tests.bench.load N."""
+"""Loads `purchases` with CDNOW repeated to N purchases: python -m tests.bench.load N. A tick a day; --bare: none."""
 
 from __future__ import annotations
 
@@ -15,13 +15,10 @@ from streams.spool import Item
 from streams.texts import read_policy
 
 
-async def load(settings: Settings, number: int) -> None:
-    """All purchases and ticks, acknowledged."""
-    policy = read_policy(settings.policy)
+async def load(settings: Settings, number: int, *, bare: bool) -> None:
+    """All purchases, and unless `bare` the ticks, acknowledged."""
     events = list(repeated_cdnow(number))
-    until = ingest.end_of_day(events[-1].occurred_at, policy.calendar)
-    times = ingest.tick_times(events[0].occurred_at, until, Every(days=1), policy.calendar)
-    ticking = Ticking(times, until, dict.fromkeys(range(settings.partitions)), policy, "bench")
+    ticking = None if bare else daily(settings, events[0].occurred_at, events[-1].occurred_at)
     feed = (
         Item(event.occurred_at, place, PURCHASES, event.customer_id.encode(), encoded(event))
         for place, event in enumerate(events)
@@ -35,5 +32,13 @@ async def load(settings: Settings, number: int) -> None:
         await producer.stop()
 
 
+def daily(settings: Settings, first_ms: int, last_ms: int) -> Ticking:
+    """A tick at each midnight between, and one at the end of the last day."""
+    policy = read_policy(settings.policy)
+    until = ingest.end_of_day(last_ms, policy.calendar)
+    times = ingest.tick_times(first_ms, until, Every(days=1), policy.calendar)
+    return Ticking(times, until, dict.fromkeys(range(settings.partitions)), policy, "bench")
+
+
 if __name__ == "__main__":
-    asyncio.run(load(Settings.from_env(), int(sys.argv[1])))
+    asyncio.run(load(Settings.from_env(), int(sys.argv[1]), bare="--bare" in sys.argv[2:]))

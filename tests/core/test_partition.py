@@ -297,7 +297,7 @@ def test_slices_end_where_more_are_due_up_to_a_later_tick_than_up_to_the_first()
     assert one.loop.clock == T + 400 * DAY_MS
 
 
-def test_a_batch_of_more_than_a_slice_is_halved_and_the_next_ones_begin_as_small() -> None:
+def test_a_batch_of_more_due_instants_than_a_slice_is_halved_and_the_next_ones_begin_as_small() -> None:
     """Each fold that is thrown away halves the next: of 256 days in one batch it is not thrown away once a day."""
     driven = Driven(batch_records=1_000, policy=policy(1, "UTC", 8_000, "min_referrals_365d = 2", 10, "false", 0))
     for name in NAMES:
@@ -413,6 +413,23 @@ def test_a_due_entry_that_is_too_early_is_filed_anew() -> None:
     assert one.store.partition(P).due == {ANNA: right}
 
 
+def test_more_due_entries_that_are_too_early_than_a_slice_holds_are_filed_anew() -> None:
+    one = Driven(due_slice=5)
+    here = (name for name in map("c{}".format, count()) if partition_of(name.encode(), 2) == P)
+    for name in islice(here, 12):
+        one.buy(name, T)
+    one.tick(T)
+    one.run()
+    held = one.store.partition(P).due
+    assert T + 3 * DAY_MS < min(held.values()) < T + 400 * DAY_MS
+    held |= dict.fromkeys(held, T + 1)
+    for day in (1, 2, 3, 400):  # that they are right lies between two ticks of one batch
+        one.tick(T + day * DAY_MS)
+    one.run()
+    assert one.loop.clock == T + 400 * DAY_MS
+    assert min(held.values()) > one.loop.clock
+
+
 # -- how large a batch is
 
 
@@ -470,20 +487,24 @@ def test_a_slice_of_those_due_is_as_large_as_its_fold_is_quick(seconds: float, s
 
 
 def test_a_batch_ends_with_the_last_tick_for_which_a_slice_of_those_due_is_whole() -> None:
-    one = Driven(due_slice=10, batch_first=2_000, batch_records=2_000, buffer_records=2_000)
+    one = Driven(due_slice=10, batch_first=2_000, batch_records=2_000, buffer_records=2_000, cache=5)
     here = (name for name in map("c{}".format, count()) if partition_of(name.encode(), 2) == P)
     for day, name in enumerate(islice(here, 30)):
         one.buy(name, T + day * DAY_MS)  # a year on, each loses it on a day of their own
     one.tick(T + 365 * DAY_MS)
     one.run()
     loads, commits = len(one.loads), len(one.commits)
+    others = list(islice(here, 90))
     for day in range(30):
+        for name in others[day * 3 : day * 3 + 3]:
+            one.buy(name, T + (365 + day) * DAY_MS + 1)
         one.tick(T + (366 + day) * DAY_MS)
     one.run()
-    ticks = [commit.records for commit in one.commits[commits:]]
-    assert sum(ticks) == 30
-    assert min(ticks[:-1]) > 2
-    assert len(one.loads) - loads == len(ticks)  # and none for nought
+    records = [commit.records for commit in one.commits[commits:] if commit.records]
+    assert sum(records) == 30 * (3 + 1)
+    assert max(records) > 3 * (3 + 1)
+    assert len(one.loads) - loads == len(one.commits) - commits  # and none for nought
+    assert sum(len(load.ids) for load in one.loads[loads:]) < 2 * len(others)
 
 
 # -- what a batch spans makes no difference
