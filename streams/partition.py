@@ -275,7 +275,6 @@ class PartitionLoop:
             outcome = self._fold(head, Loaded(known, not_before=loaded.not_before), known)
             self._due_left = not outcome.done
         else:
-            self._due_until = 0 if head.clock is None else head.clock  # of a plan of more ticks it lay further
             said, head.folds = head.folds, []  # what a tick says (E2) is folded as its offset moves, or told before it
             outcome = self._fold(head, loaded, known)
             if not (outcome.done and loaded.holds(head.clock)):
