@@ -32,10 +32,9 @@ end
 
 local due, next_at = {}, false
 if due_until then
-  due = call('ZRANGEBYSCORE', prefix .. 'due', '-inf', due_until, 'LIMIT', 0, limit + 1)
-  if #due > limit then
-    next_at = call('ZSCORE', prefix .. 'due', due[#due])
-    due[#due] = nil
+  due = call('ZRANGEBYSCORE', prefix .. 'due', '-inf', due_until, 'LIMIT', 0, limit)
+  if #due == limit then
+    next_at = call('ZRANGEBYSCORE', prefix .. 'due', '-inf', due_until, 'WITHSCORES', 'LIMIT', limit, 1)[2] or false
   end
 end
 local state = prefix .. 'state:'
