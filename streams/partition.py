@@ -229,10 +229,8 @@ class PartitionLoop:
             plan = self._up_to(plan, loaded.reach)
         whole = self._fold(plan, loaded, known) if loaded.holds(plan.clock) else None
         ticks = sum(isinstance(item.event, Tick) for item in plan.items)
-        if (
-            loaded.reach is not None
-        ):  # the next one is no larger than what may go with it, or the rest is loaded in vain
-            self._ticks_max = 1 if whole is None else ticks
+        if loaded.reach is not None:
+            self._ticks_max = 1 if whole is None else ticks  # or the next plan asks again for what may not go with it
         if whole is not None and whole.done:
             self._ticks_max = min(2 * self._ticks_max, self._config.batch_records)
             self._make_commit(plan, whole)
